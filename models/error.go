@@ -1,0 +1,92 @@
+package models
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+)
+
+// Kind classifies an Error for callers; the console maps it to an HTTP status.
+type Kind string
+
+// Kinds of Error.
+const (
+	Invalid      Kind = "invalid"      // input breaks a rule; Field says which
+	NotFound     Kind = "not_found"    // no such thing for this account
+	Conflict     Kind = "conflict"     // the state does not allow it, or it exists already
+	Forbidden    Kind = "forbidden"    // known user, missing right
+	Unauthorized Kind = "unauthorized" // unknown user or wrong secret
+	TooMany      Kind = "too_many"     // throttled
+	TooLarge     Kind = "too_large"    // over a size limit
+	Unavailable  Kind = "unavailable"  // cannot be stored now; try again
+	Internal     Kind = "internal"     // ours
+)
+
+// Error is every failure that a caller may tell a person about. Key names the
+// sentence in the message catalog, Data fills it; Field names the form field at
+// fault, if any. Err is the cause, for logs only.
+type Error struct {
+	Kind  Kind
+	Key   string
+	Field string
+	Data  map[string]any
+	Err   error
+}
+
+func (e *Error) Error() string {
+	s := "models: " + string(e.Kind)
+	if e.Key != "" {
+		s += " " + e.Key
+	}
+	if e.Field != "" {
+		s += " (" + e.Field + ")"
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrorKind returns the kind as a word, for packages that must not import models.
+func (e *Error) ErrorKind() string { return string(e.Kind) }
+
+// KindOf returns err's kind: that of the first Error in its chain, Internal otherwise.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
+
+// invalid, notFound and conflict build the three most common errors.
+func invalid(field, key string, data map[string]any) *Error {
+	return &Error{Kind: Invalid, Field: field, Key: key, Data: data}
+}
+
+func notFound(key string) *Error { return &Error{Kind: NotFound, Key: key} }
+
+func conflict(key string, data map[string]any) *Error {
+	return &Error{Kind: Conflict, Key: key, Data: data}
+}
+
+// found turns GORM's "record not found" into NotFound with the given key and
+// leaves every other error alone.
+func found(err error, key string) error {
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return notFound(key)
+	}
+	return err
+}
+
+// duplicate reports whether err is a broken unique rule on either engine.
+func duplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+// canceled reports whether err only says that the caller went away.
+func canceled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

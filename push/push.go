@@ -9,6 +9,7 @@ package push
 
 import (
 	"context"
+	"regexp"
 	"time"
 )
 
@@ -159,6 +160,9 @@ type Result struct {
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic).
 	KeepToken bool
+	// Elapsed is the time from handing the request to the connection to having the
+	// whole answer, over all tries inside one Send; 0 if nothing was sent.
+	Elapsed time.Duration
 }
 
 // Codes for ends that no vendor stated. They share Result.Code with the
@@ -170,6 +174,9 @@ const (
 	CodeTooLarge   = "hy_too_large"   // payload over the channel's limit, not sent
 	CodeBadToken   = "hy_bad_token"   // token not in the vendor's format, not sent
 	CodeBadContent = "hy_bad_content" // message cannot be expressed on this channel, not sent
+	CodeRefusedTLS = "hy_refused_tls" // the vendor ended TLS because of our certificate
+	CodeSigning    = "hy_signing"     // our key could not sign a token, not sent
+	CodeClosed     = "hy_closed"      // the sender was closed, not sent
 )
 
 // Sender sends through one credential. It is safe for concurrent use.
@@ -229,6 +236,9 @@ type Options struct {
 	Topic string
 	// Timeout bounds one attempt; 0 for the channel's default.
 	Timeout time.Duration
+	// MaxConns is the most connections one Sender keeps open; 0 for the channel's
+	// default. Connections are added only when the open ones are full.
+	MaxConns int
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -244,8 +254,30 @@ type Spec struct {
 	// Open returns a Sender for the credential's fields. The error is a
 	// *FieldError when a field is at fault.
 	Open func(ctx context.Context, fields map[string]string, o Options) (Sender, error)
+	// Inspect reads a credential's fields as Open would, without a network, and
+	// says what they contain, so that a form can show and check it before saving.
+	// bundle is the app's bundle id or package name the credential must fit, "" to
+	// skip that check; now is the moment at which dates are judged. The error is a
+	// *FieldError; the info is filled as far as the file could be read even then.
+	Inspect func(fields map[string]string, bundle string, now time.Time) (CredentialInfo, error)
 	// Codes explains vendor codes: code → catalog key and documentation link.
 	Codes map[string]CodeInfo
+}
+
+// CredentialInfo is what a credential says about itself. It holds nothing secret.
+type CredentialInfo struct {
+	// Kind is the sort of credential where a channel has several, such as "p8".
+	Kind string
+	// Subject is the certificate's common name, "" if there is no certificate.
+	Subject string
+	// BundleID is the app the credential is for, "" when it is for any.
+	BundleID string
+	// Topics lists every topic named in the certificate, with BundleID.
+	Topics []string
+	// Environments lists the services the credential is good for.
+	Environments []Environment
+	// NotBefore and NotAfter bound its validity; zero when it does not expire.
+	NotBefore, NotAfter time.Time
 }
 
 // CodeInfo is what is known about a vendor code.
@@ -254,6 +286,25 @@ type CodeInfo struct {
 	// Doc is the vendor's page that defines the code.
 	Doc string
 }
+
+// Codes of FieldError, stable words for the console and the API.
+const (
+	FieldMissing       = "missing"         // required and not given
+	FieldInvalid       = "invalid"         // does not match the field's pattern
+	FieldEmpty         = "empty"           // the uploaded file is empty
+	FieldTooLarge      = "too_large"       // over the field's MaxBytes
+	FieldNotCert       = "not_certificate" // neither a certificate nor a key store
+	FieldNotP12        = "not_p12"         // a certificate, but not as .p12
+	FieldWrongPassword = "wrong_password"  // the file's password is another
+	FieldNoPrivateKey  = "no_private_key"  // certificate without its key
+	FieldManyKeys      = "many_keys"       // several keys in one file
+	FieldKeyMismatch   = "key_mismatch"    // key and certificate do not belong together
+	FieldExpired       = "expired"         // certificate no longer valid
+	FieldNotYetValid   = "not_yet_valid"   // certificate not valid yet
+	FieldNotP8         = "not_p8"          // not a .p8 signing key
+	FieldBundle        = "bundle_mismatch" // for another app
+	FieldEnvironment   = "environment"     // not good for the chosen environment
+)
 
 // FieldError says which credential field is wrong and why. Code is a stable
 // word the console translates.
@@ -273,3 +324,26 @@ func (e *FieldError) Error() string {
 
 // Unwrap returns the cause.
 func (e *FieldError) Unwrap() error { return e.Err }
+
+// Check returns what is wrong with a value for this field by its own rules, a
+// *FieldError, or nil.
+func (f Field) Check(value string) error {
+	switch {
+	case value == "" && f.Required:
+		return &FieldError{Field: f.Key, Code: FieldMissing}
+	case value == "":
+		return nil
+	case f.MaxBytes > 0 && len(value) > f.MaxBytes:
+		return &FieldError{Field: f.Key, Code: FieldTooLarge}
+	case f.Pattern == "":
+		return nil
+	}
+	re, err := regexp.Compile("^(?:" + f.Pattern + ")$")
+	if err != nil {
+		return &FieldError{Field: f.Key, Code: FieldInvalid, Err: err}
+	}
+	if !re.MatchString(value) {
+		return &FieldError{Field: f.Key, Code: FieldInvalid}
+	}
+	return nil
+}

@@ -14,6 +14,11 @@ const (
 	MaxDataBytes    = 2 * 1024 // custom data handed to the app, as JSON
 )
 
+// DataMessageID is the key in Content.Data under which the app in the phone finds
+// the message's id, which it reports receipts with (device API). The worker puts
+// it there when sending; no request may use the key.
+const DataMessageID = "hy_mid"
+
 // How long a message stays worth delivering, unless its request says otherwise.
 const (
 	DefaultLife = 72 * time.Hour

@@ -454,7 +454,7 @@ func (p Plot) top() float64 {
 		return 4
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(most/4)))
-	for _, step := range []float64{1, 2, 2.5, 5, 10} {
+	for _, step := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10} {
 		if s := step * unit * 4; s >= most && s == math.Trunc(s) && math.Mod(s, 4) == 0 {
 			return s
 		}

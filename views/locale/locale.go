@@ -36,7 +36,7 @@ func folders() map[string]string { return map[string]string{Chinese: "zh", Engli
 // DynamicPrefixes lists the starts of keys that code puts together at run time, as
 // in T(ctx, "permissions."+name). Keys under them count as used.
 func DynamicPrefixes() []string {
-	return []string{"permissions.", "kinds.", "states.", "outcomes.", "codes."}
+	return []string{"errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes."}
 }
 
 // Message is one entry of a catalog. One is empty where the language or the
@@ -253,7 +253,7 @@ func (l *Localizer) translate(config *i18n.LocalizeConfig) string {
 
 func fields(data []any) map[string]any {
 	if len(data) == 1 {
-		if m, ok := data[0].(map[string]any); ok {
+		if m, ok := data[0].(map[string]any); ok && m != nil {
 			return maps.Clone(m)
 		}
 	}

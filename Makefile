@@ -1,0 +1,72 @@
+# The two commands that matter: `make run` and `make test`. Neither needs a third.
+
+GO     ?= go
+NPM    ?= npm
+TOOL   := $(GO) tool -modfile=tools.mod
+BIN    := bin/hongyan
+GOMAIN := $(shell find . -name '*.go' -not -path './node_modules/*' -not -name '*_test.go' 2>/dev/null)
+
+# Soak length: rounds of kill -9 for each database, and seconds of load per round.
+ROUNDS  ?= 50
+SECONDS ?= 10
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run build assets generate fmt lint check test test-deps verify soak bench clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build and start the console on :8080 with SQLite in ./data
+	./$(BIN) serve
+
+build: assets $(BIN) ## build bin/hongyan
+
+# VERSION is the tag in a clone, "dev" in an archive of the sources.
+$(BIN): go.mod go.sum $(GOMAIN) $(wildcard views/locale/* static/css/* static/js/* static/img/* static/vendor/* models/migrations/*/*)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.release=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o $@ .
+
+assets: static/vendor/sprite.svg ## fetch the third-party browser files (only when the lock file changed)
+
+node_modules/.package-lock.json: package.json package-lock.json
+	$(NPM) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+static/vendor/sprite.svg: node_modules/.package-lock.json static/icons.txt static/build/main.go
+	$(GO) run ./static/build
+	@touch $@
+
+generate: ## regenerate Go code from templ pages and the README's tables
+	$(TOOL) templ generate -log-level warn
+	$(GO) test -run 'TestReadmeConfiguration' . -update
+
+fmt: ## format everything
+	gofmt -w $$(git ls-files '*.go')
+	$(TOOL) templ fmt -log-level warn .
+
+lint: ## run golangci-lint (its first build takes minutes)
+	$(TOOL) golangci-lint run ./...
+
+verify: ## formatting, generated files, vet: seconds
+	./scripts/verify.sh
+
+check: assets verify lint ## before every commit: verify, lint, the quick tests
+	$(GO) test -short ./...
+
+test-deps:
+	./scripts/test-deps.sh
+
+# The whole proof. The race run is last, so that its closing lines close the output.
+test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, all tests on both databases with the race detector, browser, kill -9
+	./scripts/docker-steps.sh
+	CGO_ENABLED=1 $(GO) test -race -timeout 18m ./...
+
+soak: build ## kill -9 under load at any length: make soak ROUNDS=50 SECONDS=10
+	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' .
+
+bench: build ## print the pipeline's speed as ratios against a bare apns2 loop
+	$(GO) test -count=1 -timeout 0 -run '^$$' -bench . -benchtime 1x .
+
+clean: ## remove what was built and fetched, not ./data
+	rm -rf bin node_modules
+	find static/vendor -type f -not -name .keep -delete

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hongyan/models"
+)
+
+// maxRegions is how many middle digits an AccessID's prefix has.
+const maxRegions = 10
+
+// defaultRegions are the four 服务接入点 that the console starts with, all on this
+// host and database. Their ids and digits are those that moving users know.
+func defaultRegions() []models.Region {
+	return []models.Region{
+		{ID: "ap-guangzhou", Zh: "华南地区（广州）", En: "South China (Guangzhou)", Prefix: 0},
+		{ID: "ap-shanghai", Zh: "华东地区（上海）", En: "East China (Shanghai)", Prefix: 8},
+		{ID: "ap-hongkong", Zh: "港澳台地区（中国香港）", En: "Hong Kong, Macao and Taiwan (Hong Kong, China)", Prefix: 3},
+		{ID: "ap-singapore", Zh: "亚太东南（新加坡）", En: "Southeast Asia (Singapore)", Prefix: 2},
+	}
+}
+
+// parseRegions reads REGIONS. Error texts never quote it, because a region's
+// database_url holds a password.
+func parseRegions(v string) ([]models.Region, error) {
+	var rows []struct {
+		models.Region
+		Prefix *int `json:"prefix"`
+	}
+	dec := json.NewDecoder(strings.NewReader(v))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&rows); err != nil {
+		return nil, fmt.Errorf("not a JSON list of {id, zh, en, prefix, public_url, database_url}: %w", err)
+	}
+	if len(rows) == 0 || len(rows) > maxRegions {
+		return nil, fmt.Errorf("want 1 to %d regions, have %d", maxRegions, len(rows))
+	}
+	id := regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	var out []models.Region
+	for i, row := range rows {
+		r := row.Region
+		switch {
+		case !id.MatchString(r.ID):
+			return nil, fmt.Errorf("region %d: id must be lower-case letters, digits and dashes", i+1)
+		case slices.ContainsFunc(out, func(o models.Region) bool { return o.ID == r.ID }):
+			return nil, fmt.Errorf("region %s stands twice", r.ID)
+		case r.Zh == "" || r.En == "":
+			return nil, fmt.Errorf("region %s: zh and en labels are needed", r.ID)
+		case row.Prefix == nil || *row.Prefix < 0 || *row.Prefix >= maxRegions:
+			return nil, fmt.Errorf("region %s: prefix, the digit from 0 to 9 in its AccessIDs, is needed", r.ID)
+		case slices.ContainsFunc(out, func(o models.Region) bool { return o.Prefix == *row.Prefix }):
+			return nil, fmt.Errorf("region %s: another region has the prefix %d", r.ID, *row.Prefix)
+		}
+		r.Prefix = *row.Prefix
+		if r.Public != "" {
+			public, err := origin(r.Public)
+			if err != nil {
+				return nil, fmt.Errorf("region %s: public_url: %w", r.ID, err)
+			}
+			r.Public = public
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// units of a size. A size is a whole number with one of them, or bytes.
+func units() map[string]uint64 {
+	return map[string]uint64{"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+}
+
+// size reads "512MB", "2GiB" or a number of bytes.
+func size(v string) (uint64, error) {
+	digits := strings.TrimRight(v, "BKMGTbkmgtiI ")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	unit, ok := units()[strings.ToUpper(strings.TrimSpace(v[len(digits):]))]
+	if err != nil || !ok || n > maxSize/unit {
+		return 0, fmt.Errorf("%q is not a size such as 512MB or 2GiB", v)
+	}
+	return n * unit, nil
+}
+
+// maxSize is the largest size that a setting may name: a petabyte.
+const maxSize = 1 << 50
+
+// memoryShare is the part of the machine's memory that "auto" allows: the rest is
+// for SQLite's page cache, the kernel's, and other programs.
+const memoryShare = 0.6
+
+func memoryLimit(c *Config, v string) error {
+	if v == "auto" {
+		c.MemoryLimit = int64(float64(availableMemory()) * memoryShare)
+		return nil
+	}
+	n, err := size(v)
+	if err != nil {
+		return err
+	}
+	if n < 64<<20 {
+		return fmt.Errorf("%q is less than 64MiB", v)
+	}
+	c.MemoryLimit = int64(n)
+	return nil
+}
+
+// availableMemory returns the bytes of memory that this process may use: the
+// smallest limit of its cgroup and those above it, else the machine's, else 0
+// where the system does not tell.
+func availableMemory() uint64 {
+	total := meminfo()
+	group := "/"
+	if text, err := os.ReadFile("/proc/self/cgroup"); err == nil {
+		if _, p, ok := strings.Cut(strings.TrimSpace(string(text)), "0::"); ok {
+			group = path.Clean("/" + p)
+		}
+	}
+	for ; ; group = path.Dir(group) {
+		if text, err := os.ReadFile(path.Join("/sys/fs/cgroup", group, "memory.max")); err == nil {
+			// The word "max" is no limit, and does not parse.
+			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && (total == 0 || n < total) {
+				total = n
+			}
+		}
+		if group == "/" {
+			return total
+		}
+	}
+}
+
+// meminfo returns the machine's memory in bytes, 0 where it is not told.
+func meminfo() uint64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {
+			kb, err := strconv.ParseUint(f[1], 10, 50)
+			if err != nil {
+				return 0
+			}
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// serveCommand starts everything and runs until the process is told to stop.
+func serveCommand(ctx context.Context, call invocation) error {
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	dump := f.Bool("dump-config", false, "print the configuration, secrets hidden, and stop")
+	if err := call.flags(f, 0); err != nil {
+		return err
+	}
+	cfg, err := loadConfig(call.env)
+	if err != nil {
+		return err
+	}
+	if *dump {
+		fmt.Fprint(call.out, cfg.Dump())
+		return nil
+	}
+	debug.SetGCPercent(cfg.GCPercent)
+	if cfg.MemoryLimit > 0 {
+		debug.SetMemoryLimit(cfg.MemoryLimit)
+	}
+	return run(ctx, cfg, console{out: call.out, log: newLogger(cfg, call.err)})
+}
+
+// console is where a running process speaks to people, and to the test that
+// started it.
+type console struct {
+	// out gets the few lines meant for a person: the address and the setup link.
+	out io.Writer
+	log *slog.Logger
+	// ready, unless nil, is called once with the address that the server listens
+	// on, when everything is up.
+	ready func(address net.Addr)
+}
+
+// run starts the parts of the process in order, waits until ctx ends or a part
+// fails, and stops them in reverse. It is what tests boot, on port 0.
+func run(ctx context.Context, cfg Config, con console) error {
+	log := con.log
+	up := &parts{log: log}
+	s := &process{cfg: cfg, con: con, parts: up, failed: make(chan error, 8), metrics: prometheus.NewRegistry()}
+	log.Info("start", "version", version(), "role", string(cfg.Role), "sqlite", cfg.SQLite())
+	err := s.start(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			log.Info("told to stop", "within", cfg.ShutdownTimeout)
+		case err = <-s.failed:
+			log.Error("a part failed, stopping", "err", err)
+		}
+	}
+	return errors.Join(err, up.stopAll(cfg.ShutdownTimeout))
+}
+
+// process is what run has started so far.
+type process struct {
+	cfg    Config
+	con    console
+	parts  *parts
+	failed chan error // a part that cannot go on says so here
+
+	store   *models.Store
+	base    *url.URL // what links start with
+	metrics *prometheus.Registry
+}
+
+// start starts every part. After an error the parts that did start are in
+// s.parts.
+func (s *process) start(ctx context.Context) error {
+	if s.cfg.SQLite() {
+		unlock, err := lockDataDir(s.cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		s.parts.started("data folder lock", shareQuick, func(context.Context) error { return unlock() })
+	}
+	if err := s.startStore(ctx); err != nil {
+		return err
+	}
+	if err := s.startMetrics(ctx); err != nil {
+		return err
+	}
+	return s.startWeb(ctx)
+}
+
+// Shares of SHUTDOWN_TIMEOUT. They add up to less than one, whatever is running.
+const (
+	shareWeb    = 0.35 // requests in flight
+	shareWorker = 0.45 // sends in flight, then handing back the rest
+	shareQuick  = 0.05
+)
+
+func (s *process) startStore(ctx context.Context) error {
+	store, err := openStore(ctx, s.cfg, s.con.log, true)
+	if err != nil {
+		return err
+	}
+	s.store = store
+	s.parts.started("database", shareQuick, func(context.Context) error { return store.Close() })
+	return prepareStore(ctx, store, s.cfg.CheckOnly)
+}
+
+// startWeb binds the address and serves the console and the APIs; a process that
+// only works answers nothing but /healthz and /readyz there.
+func (s *process) startWeb(ctx context.Context) error {
+	// Bound before anything else of the server is made: a port that is taken ends
+	// the start, with nothing to undo.
+	ln, err := web.Listen(ctx, s.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	s.base, err = s.baseURL(ln.Addr())
+	if err == nil {
+		err = s.serveWeb(ctx, ln)
+	}
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	fmt.Fprintf(s.con.out, "Hongyan %s listens on %s\n", version(), ln.Addr())
+	if s.con.ready != nil {
+		s.con.ready(ln.Addr())
+	}
+	return nil
+}
+
+func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
+	server, err := s.newServer()
+	if err != nil {
+		return err
+	}
+	s.serve(ctx, "web", ln, server)
+	return nil
+}
+
+// newServer makes the HTTP side.
+func (s *process) newServer() (*web.Server, error) {
+	secret, err := secretKeyOf(s.cfg, false)
+	if err != nil {
+		return nil, err
+	}
+	sign, err := derive(secret, "session cookie signature")
+	if err != nil {
+		return nil, err
+	}
+	encrypt, err := derive(secret, "session cookie encryption")
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Options{
+		Log: s.con.log, Now: time.Now, PublicURL: s.base, TrustedProxies: s.cfg.Proxies,
+		CookieKeys: [2][]byte{sign, encrypt}, Version: version(), Sessions: noSessions{},
+		Ready: s.ready, Registerer: s.metrics,
+	})
+}
+
+// noSessions knows nobody.
+type noSessions struct{}
+
+func (noSessions) SessionUser(context.Context, web.TokenHash) (web.User, error) {
+	return web.User{}, web.ErrNoSession
+}
+
+// ready says why this process cannot serve now.
+func (s *process) ready(ctx context.Context) error {
+	for i, d := range s.store.Databases() {
+		if err := d.Ping(ctx); err != nil {
+			return fmt.Errorf("database %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// startMetrics serves Prometheus metrics on a listener of their own, which must
+// not be reachable from outside.
+func (s *process) startMetrics(ctx context.Context) error {
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.cfg.MetricsListen == "" {
+		return nil
+	}
+	ln, err := web.Listen(ctx, s.cfg.MetricsListen)
+	if err != nil {
+		return err
+	}
+	s.serve(ctx, "metrics", ln, web.MetricsHandler(s.metrics))
+	return nil
+}
+
+// serve answers requests from ln until the part is stopped.
+func (s *process) serve(ctx context.Context, name string, ln net.Listener, h http.Handler) {
+	share := shareQuick
+	if name == "web" {
+		share = shareWeb
+	}
+	// A little less than the part has, so that what is cut off is still reported.
+	drain := time.Duration(float64(s.cfg.ShutdownTimeout) * share * 0.9)
+	// The end of ctx begins the drain of all parts, in order; it must not end
+	// this one out of turn.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() {
+		err := web.Serve(serving, ln, name, h, drain, s.con.log)
+		if serving.Err() == nil {
+			s.failed <- err
+		}
+		ended <- err
+	}()
+	s.parts.started(name, share, func(ctx context.Context) error {
+		stop()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// baseURL is the address to print for people: PUBLIC_URL, or this host.
+func (s *process) baseURL(address net.Addr) (*url.URL, error) {
+	if s.cfg.PublicURL != "" {
+		return url.Parse(s.cfg.PublicURL)
+	}
+	host, err := dialAddress(address.String())
+	if err != nil {
+		return nil, err
+	}
+	return &url.URL{Scheme: "http", Host: host}, nil
+}
+
+// derive makes a key for one purpose from the installation's secret key, so that
+// every process has the same one and none of them is stored.
+func derive(secret models.Secret, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, []byte(secret.Reveal()), nil, "hongyan "+purpose, keyBytes)
+}

@@ -27,12 +27,15 @@ const maxReason = 64
 
 // answer turns a response into a result and finishes it.
 func (s *Sender) answer(res *http.Response) push.Result {
+	if res.StatusCode == apns2.StatusSent {
+		// The status is the statement; nothing in a body can take it back. Reading
+		// to the end lets the stream close in good order.
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return push.Result{Outcome: push.Accepted, VendorID: vendorID(res)}
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	_ = res.Body.Close() // what is left of it does not matter
-	if res.StatusCode == apns2.StatusSent {
-		// The status is the statement; nothing in the body can take it back.
-		return push.Result{Outcome: push.Accepted, VendorID: safeID(res.Header.Get("apns-id"))}
-	}
 	var a struct {
 		Reason    string `json:"reason"`
 		Timestamp int64  `json:"timestamp"`
@@ -46,7 +49,7 @@ func (s *Sender) answer(res *http.Response) push.Result {
 		row = byStatus(res.StatusCode)
 	}
 	r := push.Result{
-		Outcome: row.outcome, VendorID: safeID(res.Header.Get("apns-id")),
+		Outcome: row.outcome, VendorID: vendorID(res),
 		Code: a.Reason, Text: row.text, RetryAfter: wait,
 		DeviceOnly: row.deviceOnly, KeepToken: row.keepToken,
 	}
@@ -87,8 +90,9 @@ func isReason(s string) bool {
 	return true
 }
 
-// safeID returns the answer's apns-id if it looks like one.
-func safeID(id string) string {
+// vendorID returns the answer's apns-id if it looks like one.
+func vendorID(res *http.Response) string {
+	id := res.Header.Get("Apns-Id")
 	if len(id) > maxReason || !headerSafe(id) {
 		return ""
 	}

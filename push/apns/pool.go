@@ -86,10 +86,11 @@ func newPool(cfg *tls.Config, addr string, most int) *pool {
 	p := &pool{ctx: ctx, cancel: cancel, most: most}
 	p.dial = func(ctx context.Context) (net.Conn, error) { return dialTLS(ctx, addr, cfg) }
 	p.transport = &http2.Transport{ //nolint:staticcheck // see pool.transport
-		ConnPool:           p,
-		DisableCompression: true,
-		ReadIdleTimeout:    readIdle,
-		PingTimeout:        pingTimeout,
+		ConnPool:                  p,
+		DisableCompression:        true,
+		MaxEncoderHeaderTableSize: 1,
+		ReadIdleTimeout:           readIdle,
+		PingTimeout:               pingTimeout,
 	}
 	return p
 }
@@ -179,8 +180,26 @@ func (p *pool) forsake(ch chan struct{}) {
 	p.wakeLocked(1)
 }
 
-// pickLocked returns the least busy connection with room, or nil.
+// pickLocked returns the least busy connection with room, or nil. Before it says
+// nil it asks whether a server has raised its limit.
 func (p *pool) pickLocked() *link {
+	if l := p.leastLocked(); l != nil {
+		return l
+	}
+	raised := false
+	for _, l := range slices.Clone(p.links) {
+		if before := l.limit; l.warm && before < maxStreams {
+			p.refreshLocked(l)
+			raised = raised || l.limit > before
+		}
+	}
+	if !raised {
+		return nil
+	}
+	return p.leastLocked()
+}
+
+func (p *pool) leastLocked() *link {
 	var refused []*link
 	for {
 		var best *link

@@ -249,13 +249,31 @@ func (s *Sender) header(m *push.Message, t *push.Target) (http.Header, error) {
 // messageID returns id as APNs takes it. An id that is no UUID is turned into one
 // that is always the same, so that repeats still carry one id.
 func messageID(id string) string {
-	if id == "" {
-		return ""
+	if id == "" || canonical(id) {
+		return id
 	}
 	if u, err := uuid.Parse(id); err == nil {
 		return u.String()
 	}
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(id)).String()
+}
+
+// canonical reports whether id is a UUID in the form Apple asks for.
+func canonical(id string) bool {
+	if len(id) != 36 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // push makes the request, and makes it once more with a new provider token if Apple

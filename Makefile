@@ -37,12 +37,12 @@ static/vendor/sprite.svg: node_modules/.package-lock.json static/icons.txt stati
 	@touch $@
 
 generate: ## regenerate Go code from templ pages and the README's tables
-	$(TOOL) templ generate -log-level warn
+	$(TOOL) templ generate -path views -log-level warn
 	$(GO) test -run 'TestReadmeConfiguration' . -update
 
 fmt: ## format everything
 	gofmt -w $$(git ls-files '*.go')
-	$(TOOL) templ fmt -log-level warn .
+	$(TOOL) templ fmt -log-level warn views
 
 lint: ## run golangci-lint (its first build takes minutes)
 	$(TOOL) golangci-lint run ./...

@@ -13,9 +13,9 @@ fi
 # by content and not by git, so that a tree with other changes can be verified.
 if [ -n "$(git ls-files '*.templ')" ]; then
   templ() { go tool -modfile=tools.mod templ "$@"; }
-  templ fmt -fail -log-level warn . || { echo 'templ files are not formatted (make fmt)'; exit 1; }
+  templ fmt -fail -log-level warn views || { echo 'templ files are not formatted (make fmt)'; exit 1; }
   before=$(git ls-files '*_templ.go' | xargs sha256sum)
-  templ generate -log-level warn
+  templ generate -path views -log-level warn
   after=$(git ls-files -co --exclude-standard '*_templ.go' | xargs sha256sum)
   if [ "$before" != "$after" ]; then
     echo 'generated pages were stale and have been regenerated (commit them):'

@@ -44,6 +44,8 @@ type DB struct {
 	sqlR  *sql.DB
 	pool  *pgxpool.Pool // Postgres only
 	queue *inserter
+	keys  *Keyring
+	hot   statements // SQLite only
 	log   *slog.Logger
 }
 
@@ -52,12 +54,13 @@ type dbOptions struct {
 	// dsn is a postgres:// URL or a SQLite file's path.
 	dsn      string
 	maxConns int
+	keys     *Keyring
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 func openDB(ctx context.Context, o dbOptions) (*DB, error) {
-	d := &DB{Now: o.now, log: o.log}
+	d := &DB{Now: o.now, keys: o.keys, log: o.log}
 	var err error
 	if strings.HasPrefix(o.dsn, "postgres://") || strings.HasPrefix(o.dsn, "postgresql://") {
 		err = d.openPostgres(ctx, o)

@@ -45,6 +45,7 @@ type Store struct {
 	byRegion map[string]*DB
 	unique   []*DB // each database once
 	keys     *Keyring
+	intake   intake
 }
 
 // Open opens the control database and each region's. It does not migrate.
@@ -59,7 +60,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// Both engines keep microseconds: a time read back equals the time written.
 	now := func() time.Time { return clock().UTC().Truncate(time.Microsecond) }
 	open := func(dsn string) (*DB, error) {
-		return openDB(ctx, dbOptions{dsn: dsn, maxConns: o.MaxConns, now: now, log: o.Log})
+		return openDB(ctx, dbOptions{dsn: dsn, maxConns: o.MaxConns, keys: o.Keys, now: now, log: o.Log})
 	}
 	main, err := open(o.Database)
 	if err != nil {

@@ -284,10 +284,9 @@ CREATE TABLE messages (
     sandbox      boolean NOT NULL DEFAULT false,
     accepted_at  timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
-    PRIMARY KEY (id)
+    PRIMARY KEY (app_id, id)
 ) PARTITION BY RANGE (id);
 CREATE TABLE messages_default PARTITION OF messages DEFAULT;
-CREATE INDEX messages_app ON messages (app_id, id);
 CREATE INDEX messages_account ON messages (app_id, account, id);
 CREATE INDEX messages_source ON messages (app_id, source_id);
 

@@ -287,9 +287,8 @@ CREATE TABLE messages (
     sandbox      boolean NOT NULL DEFAULT false,
     accepted_at  datetime NOT NULL,
     expires_at   datetime NOT NULL,
-    PRIMARY KEY (id)
-);
-CREATE INDEX messages_app ON messages (app_id, id);
+    PRIMARY KEY (app_id, id)
+) WITHOUT ROWID;
 CREATE INDEX messages_account ON messages (app_id, account, id);
 CREATE INDEX messages_source ON messages (app_id, source_id);
 

@@ -1,0 +1,300 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// HandOver lets a process that also works take a fresh batch without the queue.
+// None of its methods may block.
+type HandOver interface {
+	// Owner is the process's id for leases, "" if it does not work now.
+	Owner() string
+	// Reserve asks before the commit whether there is room for a batch of n
+	// messages. True is followed by exactly one Take or Forget of the same n.
+	Reserve(n int) bool
+	// Take hands over a committed batch that Owner holds the lease of.
+	Take(d *DB, b *Batch)
+	// Forget gives back a reservation, because the commit failed.
+	Forget(n int)
+}
+
+// Accepted says what became of a request.
+type Accepted struct {
+	// IDs holds one message id per message of the request, the one in the first
+	// authorized app; for a duplicate it is the first one's id.
+	IDs []string
+	// New messages were stored for at least one app; Duplicates for none.
+	New, Duplicates int
+}
+
+// acceptRow is one message for one app on its way into the database.
+type acceptRow struct {
+	item        Item
+	key         dedupeKey
+	keyed       bool // false: the message cannot be recognised again
+	contentDays int
+	dup         bool
+}
+
+// unit is what one request stores in one database: all of it or none.
+type unit struct {
+	rows []acceptRow
+	err  error
+	done chan struct{} // closed after the commit, with rows and err final
+}
+
+// intake is the Store's accepting side.
+type intake struct {
+	cache   ingestCache
+	stats   ingestStats
+	ids     idMaker
+	guard   diskGuard
+	refused atomic.Int64
+
+	mu         sync.RWMutex // held for reading while a unit is queued
+	committers map[*DB]*committer
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+}
+
+// statsEvery is how often collected ingest counts are written and the disk is
+// looked at.
+const statsEvery = time.Second
+
+// StartAccepting starts the committers, one or more per database. h may be nil
+// for a process that does not work. Until then, and after StopAccepting, Accept
+// answers Unavailable.
+func (s *Store) StartAccepting(h HandOver) {
+	in := &s.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.committers != nil {
+		return
+	}
+	in.committers = map[*DB]*committer{}
+	for _, d := range s.unique {
+		c := &committer{db: d, hand: h, ids: &in.ids, queue: make(chan *unit, queuedUnits)}
+		in.committers[d] = c
+		for range d.committers() {
+			in.running.Go(c.run)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	in.stop = cancel
+	in.guard.look()
+	in.running.Go(func() { s.tick(ctx) })
+}
+
+// StopAccepting refuses new messages, commits and answers those that are queued,
+// and writes what was counted. It waits no longer than ctx.
+func (s *Store) StopAccepting(ctx context.Context) error {
+	in := &s.intake
+	in.mu.Lock()
+	if in.committers == nil {
+		in.mu.Unlock()
+		return nil
+	}
+	for _, c := range in.committers {
+		close(c.queue)
+	}
+	in.committers = nil
+	in.stop()
+	in.mu.Unlock()
+	done := make(chan struct{})
+	go func() { in.running.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("models: stop accepting: %w", ctx.Err())
+	}
+	return s.FlushIngest(ctx)
+}
+
+// tick writes ingest counts and watches the disk until ctx ends.
+func (s *Store) tick(ctx context.Context) {
+	t := time.NewTicker(statsEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		s.intake.guard.look()
+		if err := s.FlushIngest(ctx); err != nil && !canceled(err) {
+			s.log.Warn("ingest statistics not written, will try again", "error", err)
+		}
+	}
+}
+
+// Refused returns how many messages were refused since start because they could
+// not be stored.
+func (s *Store) Refused() int64 { return s.intake.refused.Load() }
+
+// Accept stores a request's messages for every authorized app and answers after
+// the commit. A request's messages are one unit per database: all are stored or
+// none. Messages seen before, in this request or an earlier one, keep their
+// first id and are not pushed again.
+//
+// Forbidden: the IM app has no authorization. Invalid: see Incoming.Check.
+// Unavailable: the commit failed, the disk is nearly full, or ctx ended first (in
+// which case they may have been stored; a repeat finds out).
+func (s *Store) Accept(ctx context.Context, in Ingest, msgs []Incoming) (Accepted, error) {
+	if !in.Authorized() {
+		return Accepted{}, &Error{Kind: Forbidden, Key: "im_app_unauthorized"}
+	}
+	for i := range msgs {
+		if err := msgs[i].Check(); err != nil {
+			return Accepted{}, err
+		}
+	}
+	if len(msgs) == 0 {
+		return Accepted{}, nil
+	}
+	units, where := s.units(in, msgs)
+	if err := s.commitAll(ctx, units, len(msgs)); err != nil {
+		return Accepted{}, err
+	}
+	return answer(units, where, len(msgs), len(in.targets)), nil
+}
+
+// place says where a message for one app was put.
+type place struct {
+	db  *DB
+	row int
+}
+
+// units sorts a request's messages into one unit per database. where holds the
+// place of each message for each target, targets varying fastest.
+func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, []place) {
+	now := s.Now()
+	units := make(map[*DB]*unit, 1)
+	where := make([]place, 0, len(msgs)*len(in.targets))
+	for i := range msgs {
+		m := msgs[i].clean(now)
+		for _, t := range in.targets {
+			u := units[t.scope.db]
+			if u == nil {
+				u = &unit{done: make(chan struct{}), rows: make([]acceptRow, 0, len(msgs))}
+				units[t.scope.db] = u
+			}
+			where = append(where, place{t.scope.db, len(u.rows)})
+			u.rows = append(u.rows, newRow(in, t, &m))
+		}
+	}
+	return units, where
+}
+
+func newRow(in Ingest, t ingestTarget, m *Incoming) acceptRow {
+	r := acceptRow{contentDays: in.contentDays}
+	r.item = Item{Content: m.Content, Message: Message{
+		AppID: t.scope.appID, IMAppID: in.imAppID, PlanID: t.planID, Source: in.bridge,
+		SourceID: m.SourceID, Kind: m.Kind, Account: m.Account, AccountType: m.AccountType,
+		Sender: m.Sender, Conversation: m.Conversation, Sandbox: t.sandbox, ExpiresAt: m.ExpiresAt,
+	}}
+	if m.SourceID != "" {
+		r.key, r.keyed = dedupeKeyOf(in.imAppID, t.scope.appID, m), true
+	}
+	return r
+}
+
+// answer reads the units after their commits.
+func answer(units map[*DB]*unit, where []place, messages, targets int) Accepted {
+	a := Accepted{IDs: make([]string, 0, messages)}
+	for i := 0; i < len(where); i += targets {
+		first := units[where[i].db].rows[where[i].row]
+		a.IDs = append(a.IDs, first.item.Message.ID)
+		isNew := false
+		for _, p := range where[i : i+targets] {
+			isNew = isNew || !units[p.db].rows[p.row].dup
+		}
+		if isNew {
+			a.New++
+		} else {
+			a.Duplicates++
+		}
+	}
+	return a
+}
+
+// commitAll queues every unit and waits for all their commits.
+func (s *Store) commitAll(ctx context.Context, units map[*DB]*unit, n int) error {
+	err := s.queueAll(ctx, units)
+	if err == nil {
+		for _, u := range units {
+			select {
+			case <-u.done:
+				err = errors.Join(err, u.err)
+			case <-ctx.Done():
+				err = errors.Join(err, ctx.Err())
+			}
+		}
+	}
+	if err != nil {
+		s.intake.refused.Add(int64(n))
+		return &Error{Kind: Unavailable, Key: "cannot_store", Err: err}
+	}
+	return nil
+}
+
+var (
+	errNotAccepting = errors.New("models: accept: not accepting")
+	errDiskFull     = errors.New("models: accept: disk nearly full")
+)
+
+func (s *Store) queueAll(ctx context.Context, units map[*DB]*unit) error {
+	if s.intake.guard.full() {
+		return errDiskFull
+	}
+	s.intake.mu.RLock()
+	defer s.intake.mu.RUnlock()
+	for d, u := range units {
+		c := s.intake.committers[d]
+		if c == nil {
+			return errNotAccepting
+		}
+		select {
+		case c.queue <- u:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// AcceptTest stores a test push (发送测试推送) to an account, or to one device when
+// deviceID is not 0, and answers after the commit with the message's id.
+func (s *Store) AcceptTest(ctx context.Context, app AppScope, planID int64, in Incoming, deviceID int64) (string, error) {
+	check := in.Check
+	if deviceID != 0 {
+		check = in.checkContent
+	}
+	if err := check(); err != nil {
+		return "", err
+	}
+	var row struct {
+		Sandbox     bool
+		ContentDays int
+	}
+	err := s.read(ctx).Raw(`SELECT p.sandbox, a.content_days FROM apps p JOIN accounts a ON a.id = p.account_id
+		WHERE p.id = ? AND p.deleted_at IS NULL`, app.appID).Take(&row).Error
+	if err != nil {
+		return "", found(err, "app")
+	}
+	m := in.clean(s.Now())
+	r := newRow(Ingest{bridge: SourceTest, contentDays: row.ContentDays}, ingestTarget{scope: app, planID: planID, sandbox: row.Sandbox}, &m)
+	r.item.DeviceID, r.keyed = deviceID, false
+	u := &unit{rows: []acceptRow{r}, done: make(chan struct{})}
+	if err := s.commitAll(ctx, map[*DB]*unit{app.db: u}, 1); err != nil {
+		return "", err
+	}
+	return u.rows[0].item.Message.ID, nil
+}
+
+// SourceTest is the Source of a test push; other sources are bridge ids.
+const SourceTest = "test"

@@ -1,0 +1,337 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// batchPlace is what a batch's payload is sealed for.
+const batchPlace = "batches.payload"
+
+// newBatch is a batch about to be inserted. owner "" leaves it free; paused
+// leaves it without a due time.
+type newBatch struct {
+	*Batch
+	owner  string
+	paused bool
+	appID  int64 // 0 when the messages may be of several apps
+}
+
+// sealItems returns the sealed payload of a batch.
+func (d *DB) sealItems(items []Item) ([]byte, error) {
+	plain, err := json.Marshal(items)
+	if err != nil {
+		return nil, fmt.Errorf("models: batch: encode: %w", err)
+	}
+	return d.seal(plain, batchPlace)
+}
+
+func (d *DB) openItems(sealed []byte) ([]Item, error) {
+	plain, err := d.open(sealed, batchPlace)
+	if err != nil {
+		return nil, err
+	}
+	var items []Item
+	if err := json.Unmarshal(plain, &items); err != nil {
+		return nil, fmt.Errorf("models: batch: decode: %w", err)
+	}
+	return items, nil
+}
+
+var errNoKeys = errors.New("models: no secret key")
+
+func (d *DB) seal(plain []byte, place string) ([]byte, error) {
+	if d.keys == nil {
+		return nil, errNoKeys
+	}
+	return d.keys.Seal(plain, place)
+}
+
+func (d *DB) open(sealed []byte, place string) ([]byte, error) {
+	if d.keys == nil {
+		return nil, errNoKeys
+	}
+	return d.keys.Open(sealed, place)
+}
+
+const (
+	liteInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	pgInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 = '' THEN NULL ELSE clock_timestamp() + $8::bigint * interval '1 microsecond' END, $9)
+		RETURNING id`
+)
+
+// insertBatch writes the batch's row and sets its id. The lease runs by the
+// database's clock. expires_at is when the first of its messages expires, so
+// that a paused batch is looked at then.
+func (t *Tx) insertBatch(ctx context.Context, n *newBatch) error {
+	payload, err := t.db.sealItems(n.Items)
+	if err != nil {
+		return err
+	}
+	expires := n.Items[0].Message.ExpiresAt
+	for i := range n.Items {
+		if e := n.Items[i].Message.ExpiresAt; e.Before(expires) {
+			expires = e
+		}
+	}
+	var due *time.Time
+	if !n.paused {
+		due = &n.DueAt
+	}
+	now := t.now()
+	if t.pgx != nil {
+		return t.pgx.QueryRow(ctx, pgInsertBatch, n.CredentialID, n.appID, len(n.Items), payload, due, expires,
+			n.owner, LeaseTime.Microseconds(), now).Scan(&n.ID)
+	}
+	var lease *time.Time
+	if n.owner != "" {
+		until := now.Add(LeaseTime)
+		lease = &until
+	}
+	res, err := t.lite(ctx, liteInsertBatch).ExecContext(ctx, n.CredentialID, n.appID, len(n.Items), payload, due, expires,
+		n.owner, lease, now)
+	if err != nil {
+		return err
+	}
+	n.ID, err = res.LastInsertId()
+	return err
+}
+
+const (
+	pgClaim = `UPDATE batches b SET owner = $1, lease_until = clock_timestamp() + $2::bigint * interval '1 microsecond',
+			generation = b.generation + 1
+		FROM (SELECT id FROM batches
+			WHERE %s AND due_at IS NOT NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+			ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) c
+		WHERE b.id = c.id
+		RETURNING b.id, b.generation, b.credential_id, b.due_at, b.payload`
+	liteClaimable = `SELECT id, generation + 1, credential_id, due_at, payload FROM batches
+		WHERE %s AND due_at IS NOT NULL AND (lease_until IS NULL OR lease_until < ?) ORDER BY due_at, id LIMIT ?`
+)
+
+// ClaimDue takes up to limit batches that are due and that nobody holds, for
+// lease. The lease runs by the database's clock, so that processes need not
+// agree about the time. They come in order of due time. A batch that does not
+// open (its key is gone) is left where it is and logged.
+func (d *DB) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int) ([]*Batch, error) {
+	return d.claim(ctx, "due_at <= ", d.Now(), owner, lease, limit)
+}
+
+// ClaimBatch takes one batch. NotFound when it is gone, held or paused.
+func (d *DB) ClaimBatch(ctx context.Context, owner string, lease time.Duration, id int64) (*Batch, error) {
+	bs, err := d.claim(ctx, "id = ", id, owner, lease, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(bs) == 0 {
+		return nil, notFound("batch")
+	}
+	return bs[0], nil
+}
+
+type claimed struct {
+	*Batch
+	payload []byte
+}
+
+func (d *DB) claim(ctx context.Context, cond string, arg any, owner string, lease time.Duration, limit int) ([]*Batch, error) {
+	var got []claimed
+	var err error
+	if d.Dialect == Postgres {
+		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, cond+"$3"), owner, lease.Microseconds(), arg, limit)
+	} else {
+		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, cond+"?"), arg, owner, lease, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("models: claim: %w", err)
+	}
+	out := make([]*Batch, 0, len(got))
+	for _, c := range got {
+		if c.Items, err = d.openItems(c.payload); err != nil {
+			d.log.Error("batch does not open", "batch", c.ID, "error", err)
+			continue
+		}
+		out = append(out, c.Batch)
+	}
+	slices.SortFunc(out, func(a, b *Batch) int {
+		if c := a.DueAt.Compare(b.DueAt); c != 0 {
+			return c
+		}
+		return int(a.ID - b.ID)
+	})
+	return out, nil
+}
+
+func (d *DB) claimPostgres(ctx context.Context, q string, args ...any) ([]claimed, error) {
+	rows, err := d.pool.Query(ctx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (claimed, error) { return scanClaimed(row) })
+}
+
+// claimSQLite looks before it takes the writer: the sweep comes every second and
+// mostly finds nothing.
+func (d *DB) claimSQLite(ctx context.Context, q string, arg any, owner string, lease time.Duration, limit int) (got []claimed, err error) {
+	now := d.Now()
+	if got, err = queryClaimed(ctx, d.sqlR, q, arg, now, 1); err != nil || len(got) == 0 {
+		return nil, err
+	}
+	err = d.write(ctx, func(t *Tx) error {
+		if got, err = queryClaimed(ctx, t.sql, q, arg, now, limit); err != nil || len(got) == 0 {
+			return err
+		}
+		args := []any{owner, now.Add(lease)}
+		for _, c := range got {
+			args = append(args, c.ID)
+		}
+		_, err = t.sql.ExecContext(ctx, "UPDATE batches SET owner = ?, lease_until = ?, generation = generation + 1 WHERE id IN ("+marks(len(got))+")", args...)
+		return err
+	})
+	return got, err
+}
+
+// querier is what *sql.DB and *sql.Tx share.
+type querier interface {
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+}
+
+func queryClaimed(ctx context.Context, db querier, q string, args ...any) (got []claimed, err error) {
+	rows, err := db.QueryContext(ctx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		c, err := scanClaimed(rows)
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, c)
+	}
+	return got, rows.Err()
+}
+
+func scanClaimed(row interface{ Scan(...any) error }) (claimed, error) {
+	c := claimed{Batch: &Batch{}}
+	err := row.Scan(&c.ID, &c.Generation, &c.CredentialID, &c.DueAt, &c.payload)
+	c.DueAt = c.DueAt.UTC()
+	return c, err
+}
+
+// marks returns n question marks for an IN list.
+func marks(n int) string {
+	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
+}
+
+// idArgs returns the arguments before and the ids, for an IN list of marks.
+func idArgs(ids []int64, before ...any) []any {
+	args := slices.Clone(before)
+	for _, id := range ids {
+		args = append(args, id)
+	}
+	return args
+}
+
+// RenewLeases makes owner's leases last lease from now and returns the ids it
+// still holds; the others were taken over and must be dropped.
+func (d *DB) RenewLeases(ctx context.Context, owner string, ids []int64, lease time.Duration) (held []int64, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if d.Dialect == Postgres {
+		rows, qerr := d.pool.Query(ctx, `UPDATE batches SET lease_until = clock_timestamp() + $3::bigint * interval '1 microsecond'
+			WHERE id = ANY($2) AND owner = $1 RETURNING id`, owner, ids, lease.Microseconds())
+		if qerr == nil {
+			held, qerr = pgx.CollectRows(rows, pgx.RowTo[int64])
+		}
+		err = qerr
+	} else {
+		err = d.write(ctx, func(t *Tx) error {
+			return t.Raw("UPDATE batches SET lease_until = ? WHERE owner = ? AND id IN ("+marks(len(ids))+") RETURNING id",
+				idArgs(ids, d.Now().Add(lease), owner)...).Scan(&held).Error
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("models: renew leases: %w", err)
+	}
+	return held, nil
+}
+
+// ReleaseBatches hands batches of owner back at shutdown. Each keeps its due
+// time, so a fresh one is taken up by the next sweep of any process and a retry
+// waits its turn.
+func (d *DB) ReleaseBatches(ctx context.Context, owner string, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	err := d.write(ctx, func(t *Tx) error {
+		return t.Exec("UPDATE batches SET owner = '', lease_until = NULL WHERE owner = ? AND id IN ("+marks(len(ids))+")", idArgs(ids, owner)...).Error
+	})
+	if err != nil {
+		return fmt.Errorf("models: release batches: %w", err)
+	}
+	return nil
+}
+
+// FreeLeases frees every lease. Only for SQLite at start, where no other process
+// can hold one.
+func (d *DB) FreeLeases(ctx context.Context) error {
+	err := d.write(ctx, func(t *Tx) error {
+		return t.Exec("UPDATE batches SET owner = '', lease_until = NULL WHERE owner <> ''").Error
+	})
+	if err != nil {
+		return fmt.Errorf("models: free leases: %w", err)
+	}
+	return nil
+}
+
+// ResumeBatches makes a credential's paused batches due at once and returns how
+// many there were. Call it after the credential's own commit.
+func (d *DB) ResumeBatches(ctx context.Context, credentialID int64) (int, error) {
+	n, err := d.makeDue(ctx, "due_at IS NULL AND credential_id = ?", credentialID)
+	if err != nil {
+		return 0, fmt.Errorf("models: resume batches: %w", err)
+	}
+	return n, nil
+}
+
+// DueExpired makes paused batches due in which a message has expired, so that
+// the worker records it, and returns how many there were.
+func (d *DB) DueExpired(ctx context.Context) (int, error) {
+	n, err := d.makeDue(ctx, "due_at IS NULL AND expires_at <= ?", d.Now())
+	if err != nil {
+		return 0, fmt.Errorf("models: due expired: %w", err)
+	}
+	return n, nil
+}
+
+func (d *DB) makeDue(ctx context.Context, cond string, arg any) (n int, err error) {
+	err = d.write(ctx, func(t *Tx) error {
+		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL WHERE "+cond, t.now(), arg)
+		n = int(r.RowsAffected)
+		return r.Error
+	})
+	return n, err
+}
+
+// PausedCredentials returns the credentials that have batches waiting for them.
+// The worker's upkeep resumes those that are not paused any more: a batch may be
+// recorded as paused just after its credential was repaired.
+func (d *DB) PausedCredentials(ctx context.Context) (ids []int64, err error) {
+	err = d.read(ctx).Raw("SELECT DISTINCT credential_id FROM batches WHERE due_at IS NULL AND credential_id <> 0 ORDER BY 1").Scan(&ids).Error
+	if err != nil {
+		return nil, fmt.Errorf("models: paused credentials: %w", err)
+	}
+	return ids, nil
+}

@@ -100,6 +100,13 @@ func kindOfStatus(status int) string {
 
 // handleError is the only place that answers a failed request.
 func (s *Server) handleError(err error, c echo.Context) {
+	if handled, _ := c.Get(keyHandled).(bool); handled {
+		return // Echo asks again after the access log did
+	}
+	c.Set(keyHandled, true)
+	if errors.Is(err, context.Canceled) {
+		return // the client went away; nobody reads an answer
+	}
 	e := classify(err)
 	status, known := statuses()[e.Kind]
 	if !known {
@@ -110,13 +117,14 @@ func (s *Server) handleError(err error, c echo.Context) {
 	if errors.As(err, &fromEcho) && fromEcho.Code >= 400 {
 		status = fromEcho.Code
 	}
-	gone := errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil
-	if status >= 500 && !gone {
+	if status >= 500 {
 		s.opts.Log.Error("request failed", "error", err, "kind", e.Kind, "route", c.Path(), "request_id", RequestID(c))
 	}
-	if c.Response().Committed || gone {
+	if c.Response().Committed {
 		return
 	}
+	// The request's own context ended with the handler, or timed out.
+	c.SetRequest(c.Request().WithContext(context.WithoutCancel(c.Request().Context())))
 	if answerErr := s.answerError(c, status, e); answerErr != nil {
 		s.opts.Log.Error("error page failed", "error", answerErr, "route", c.Path(), "request_id", RequestID(c))
 		if !c.Response().Committed {

@@ -27,6 +27,7 @@ const (
 	keySession = "hongyan.session"
 	keyUser    = "hongyan.user"
 	keyTheme   = "hongyan.theme"
+	keyHandled = "hongyan.handled"
 )
 
 // headAsGet answers HEAD like GET on every route; the standard library, which keeps

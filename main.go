@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+
+	_ "time/tzdata" // accounts have time zones, and the image has no files
 )
 
 func main() {

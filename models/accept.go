@@ -15,12 +15,14 @@ type HandOver interface {
 	// Owner is the process's id for leases, "" if it does not work now.
 	Owner() string
 	// Reserve asks before the commit whether there is room for a batch of n
-	// messages. True is followed by exactly one Take or Forget of the same n.
-	Reserve(n int) bool
+	// messages of d: each database has room of its own, so that one that stands
+	// still does not hold up the others. True is followed by exactly one Take or
+	// Forget of the same n.
+	Reserve(d *DB, n int) bool
 	// Take hands over a committed batch that Owner holds the lease of.
 	Take(d *DB, b *Batch)
 	// Forget gives back a reservation, because the commit failed.
-	Forget(n int)
+	Forget(d *DB, n int)
 }
 
 // Accepted says what became of a request.

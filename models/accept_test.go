@@ -133,7 +133,7 @@ type holder struct {
 
 func (h *holder) Owner() string { return h.owner }
 
-func (h *holder) Reserve(n int) bool {
+func (h *holder) Reserve(_ *DB, n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reserved+n > h.room {
@@ -149,7 +149,7 @@ func (h *holder) Take(_ *DB, b *Batch) {
 	h.taken = append(h.taken, b)
 }
 
-func (h *holder) Forget(n int) {
+func (h *holder) Forget(_ *DB, n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reserved -= n

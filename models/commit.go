@@ -155,7 +155,7 @@ func (a *acceptance) store() (err error) {
 // forget gives back the reservations of a transaction that will not commit.
 func (a *acceptance) forget() {
 	for _, b := range a.batches {
-		a.hand.Forget(len(b.Items))
+		a.hand.Forget(a.db, len(b.Items))
 	}
 	a.batches = nil
 }
@@ -261,7 +261,7 @@ func (a *acceptance) batch(ctx context.Context, t *Tx, rows []*acceptRow, now ti
 	}
 	n := newBatch{Batch: b}
 	if a.hand != nil {
-		if owner := a.hand.Owner(); owner != "" && a.hand.Reserve(len(b.Items)) {
+		if owner := a.hand.Owner(); owner != "" && a.hand.Reserve(a.db, len(b.Items)) {
 			n.owner = owner
 			a.batches = append(a.batches, b)
 		}

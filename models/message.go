@@ -100,6 +100,8 @@ type OpenTarget struct {
 	RouteID  int64 `json:"r"`
 	// Attempts made so far that count against the retry limit.
 	Attempts int `json:"n,omitempty"`
+	// Tries made so far, of whatever outcome; they number the Attempt rows.
+	Tries int `json:"y,omitempty"`
 	// ResolvedAt is when the device was first chosen.
 	ResolvedAt time.Time `json:"at"`
 }

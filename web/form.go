@@ -3,8 +3,11 @@ package web
 import (
 	"errors"
 	"fmt"
+	"mime"
+	"net/http"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-playground/locales"
 	"github.com/go-playground/locales/en"
@@ -41,6 +44,9 @@ func Bind(c echo.Context, form any) error {
 			return fmt.Errorf("web: bind: field %s of %T has no form tag", f.Name, form)
 		}
 	}
+	if err := bodyOnly(c); err != nil {
+		return fmt.Errorf("web: bind: %w", err)
+	}
 	if err := (&echo.DefaultBinder{}).BindBody(c, form); err != nil {
 		return fmt.Errorf("web: bind: %w", err)
 	}
@@ -50,6 +56,25 @@ func Bind(c echo.Context, form any) error {
 			field.SetString(strings.TrimSpace(field.String()))
 		}
 	}
+	return nil
+}
+
+// bodyOnly parses the form and forgets what the address says: Echo would mix the
+// query into the fields. A body that is no form is refused.
+func bodyOnly(c echo.Context) error {
+	r := c.Request()
+	kind, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	if err != nil || (kind != echo.MIMEApplicationForm && kind != echo.MIMEMultipartForm) {
+		return echo.ErrUnsupportedMediaType
+	}
+	if _, err := c.FormParams(); err != nil {
+		var tooLarge *echo.HTTPError
+		if errors.As(err, &tooLarge) {
+			return tooLarge
+		}
+		return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+	}
+	r.Form = r.PostForm
 	return nil
 }
 
@@ -84,9 +109,41 @@ func newFormCheckers(bundle *locale.Bundle) (map[string]*formChecker, error) {
 		if err := kit.register(v, words); err != nil {
 			return nil, fmt.Errorf("web: validation messages in %s: %w", lang, err)
 		}
+		if err := ownWords(v, words, l); err != nil {
+			return nil, err
+		}
 		out[lang] = &formChecker{validate: v, words: words}
 	}
 	return out, nil
+}
+
+// ownWords replaces the library's sentences for the usual rules by ours, which say
+// the limit and what was entered.
+func ownWords(v *validator.Validate, words ut.Translator, l *locale.Localizer) error {
+	sentence := func(_ ut.Translator, f validator.FieldError) string {
+		key, now := "errors.check_"+f.Tag(), any(nil)
+		text, isText := f.Value().(string)
+		switch f.Tag() {
+		case "max", "min":
+			if isText {
+				key, now = key+"_chars", utf8.RuneCountInString(text)
+			}
+		case "lte", "gte":
+			key = map[string]string{"lte": "errors.check_max", "gte": "errors.check_min"}[f.Tag()]
+		case "eqfield":
+			key = "errors.check_equal"
+		case "http_url":
+			key = "errors.check_url"
+		}
+		return l.T(key, "Label", f.Field(), "Limit", f.Param(), "Now", now)
+	}
+	for _, tag := range []string{"required", "max", "min", "lte", "gte", "eqfield", "email", "http_url"} {
+		none := func(ut.Translator) error { return nil }
+		if err := v.RegisterTranslation(tag, words, none, sentence); err != nil {
+			return fmt.Errorf("web: validation message %s: %w", tag, err)
+		}
+	}
+	return nil
 }
 
 // Validate checks a form struct against its validate tags and returns one message

@@ -117,7 +117,6 @@ func (s *Server) setUp() {
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = ipExtractor(s.opts.TrustedProxies)
 	e.Logger.SetOutput(logBridge{s.opts.Log})
-	e.Pre(headAsGet)
 	e.Use(s.recoverer())
 	if s.opts.Registerer != nil {
 		e.Use(s.metrics())
@@ -135,8 +134,16 @@ func (s *Server) addOwnRoutes() {
 	s.add(s.echo.Add(http.MethodGet, "/readyz", s.readyz), Public)
 }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+// ServeHTTP answers one request. HEAD is answered like GET on every route; the
+// standard library, which keeps the request it read, leaves the body out.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		get := *r
+		get.Method = http.MethodGet
+		r = &get
+	}
+	s.echo.ServeHTTP(w, r)
+}
 
 // Translator returns the translator for lang; an unknown one gives Chinese.
 func (s *Server) Translator(lang string) *locale.Localizer { return s.bundle.Localizer(lang) }

@@ -97,6 +97,13 @@ func addKit(s *Server) {
 	g.GET("/login", Public, func(c echo.Context) error {
 		return Page(c, views.Login(views.LoginPage{Chrome: Chrome(c), As: c.QueryParam("as")}))
 	})
+	g.GET("/login/sub", Public, func(c echo.Context) error {
+		return Page(c, views.Login(views.LoginPage{Chrome: Chrome(c), As: "sub"}))
+	})
+	g.POST("/login/sub", Public, func(c echo.Context) error {
+		p := views.LoginPage{Chrome: Chrome(c), As: "sub", Name: c.FormValue("name"), Account: c.FormValue("account"), Errors: map[string]string{"": "账号或密码不正确，还可以再试 4 次"}}
+		return FormPage(c, views.Login(p))
+	})
 	g.POST("/login", Public, func(c echo.Context) error {
 		p := views.LoginPage{Chrome: Chrome(c), As: c.FormValue("as"), Name: c.FormValue("name"), Account: c.FormValue("account"), Errors: map[string]string{"": "账号或密码不正确，还可以再试 4 次"}}
 		return FormPage(c, views.Login(p))

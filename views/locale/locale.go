@@ -239,6 +239,7 @@ func (l *Localizer) translate(config *i18n.LocalizeConfig) string {
 	if l == nil {
 		return config.MessageID
 	}
+	config.MessageID = FullKey(config.MessageID)
 	text, tag, err := l.inner.LocalizeWithTag(config)
 	if err != nil || tag.String() != l.lang {
 		if l.onMissing != nil {
@@ -249,6 +250,15 @@ func (l *Localizer) translate(config *i18n.LocalizeConfig) string {
 		}
 	}
 	return text
+}
+
+// FullKey returns the key as it stands in the catalogs: one without a section, as
+// the errors of models carry, is a sentence of errors.json.
+func FullKey(key string) string {
+	if key == "" || strings.Contains(key, ".") {
+		return key
+	}
+	return "errors." + key
 }
 
 func fields(data []any) map[string]any {

@@ -29,7 +29,9 @@ func newLab(t testing.TB, cfg sandbox.APNsConfig) *lab {
 	if cfg.Keys == nil {
 		cfg.Keys = l.keys
 	}
-	cfg.Recorder = l.inbox
+	if cfg.Recorder == nil {
+		cfg.Recorder = l.inbox
+	}
 	file, key, err := sandbox.NewKey()
 	if err != nil {
 		t.Fatal(err)

@@ -329,12 +329,13 @@ func (p *pool) stalled(l *link, t time.Time) {
 	if l.heard.After(t) || !slices.Contains(p.links, l) {
 		return
 	}
-	l.warm = false // counts as a failure
 	l.cc.SetDoNotReuse()
+	// No pause before the next dial: the timeout was one.
+	l.warm = true
 	p.dropLocked(l)
 }
 
-// dropLocked stops using a connection.
+// dropLocked stops using a connection. One that never answered counts as a failure.
 func (p *pool) dropLocked(l *link) {
 	i := slices.Index(p.links, l)
 	if i < 0 {

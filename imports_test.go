@@ -34,8 +34,8 @@ func mayImport() map[string][]string {
 		"push/pushtest":    {"push"},
 		"sandbox/...":      {"sandbox/...", "push"},
 		"static/...":       {},
-		"internal/pgtest":  {},
-		"internal/e2e/...": {"..."}, // tests only: they drive the whole program
+		"internal/...":     {},      // what tests share
+		"internal/e2e/...": {"..."}, // tests that drive the whole program
 	}
 }
 

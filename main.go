@@ -63,6 +63,7 @@ func commands() []command {
 		{"migrate", "[-check]", "bring the database to this program's schema", migrateCommand},
 		{"backup", "[folder]", "copy a running SQLite installation, verified; on Postgres print the pg_dump line", backupCommand},
 		{"restore", "[-force] folder", "put such a copy back", restoreCommand},
+		{"sandbox", "[flags]", "run the simulators of the vendors' services alone", sandboxCommand},
 		{"doctor", "", "say what is wrong with configuration, database, keys, clock and disk", doctorCommand},
 		{"healthcheck", "", "ask the server on LISTEN whether it is well, for containers", healthcheckCommand},
 		{"version", "", "print the version", versionCommand},

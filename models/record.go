@@ -191,8 +191,7 @@ func (r *recorder) retireRoutes(retired []RetiredRoute) error {
 		if len(devices) == 0 {
 			continue
 		}
-		err = r.Exec(`UPDATE devices SET retired_at = ?, retired_code = ? WHERE id = ? AND retired_at IS NULL
-			AND NOT EXISTS (SELECT 1 FROM routes WHERE device_id = devices.id AND retired_at IS NULL)`, now, x.Code, devices[0]).Error
+		err = r.retireRoutelessDevice(devices[0], x.Code)
 		if err != nil {
 			return err
 		}

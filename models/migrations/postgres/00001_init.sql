@@ -254,7 +254,7 @@ CREATE TABLE routes (
     retired_at    timestamptz,
     retired_code  text NOT NULL DEFAULT ''
 );
-CREATE UNIQUE INDEX routes_token ON routes (app_id, channel, token_hash);
+CREATE UNIQUE INDEX routes_token ON routes (token_hash, app_id, channel);
 CREATE INDEX routes_device ON routes (device_id);
 
 CREATE TABLE device_accounts (
@@ -404,3 +404,4 @@ CREATE TABLE sandbox_pushes (
     at        timestamptz NOT NULL
 );
 CREATE INDEX sandbox_pushes_app ON sandbox_pushes (app_id, id);
+CREATE INDEX sandbox_pushes_device ON sandbox_pushes (device_id);

@@ -1,0 +1,89 @@
+package models
+
+import (
+	"context"
+	"fmt"
+)
+
+// purgeChunk is how many rows one small step of deleting takes, so that
+// acceptance never waits long for it.
+const purgeChunk = 500
+
+// DeleteUserData removes a device account of the app, under every account type,
+// with everything of it (删除用户数据): the records of its messages, their
+// content, deliveries and attempts, its bindings, and the devices that no other
+// account is bound to. It works in small steps and may be repeated after a
+// failure. What is still waiting to be sent finds no device and ends at its next
+// turn. It returns how many messages and devices are gone.
+func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string) (messages, devices int, err error) {
+	account = cleanText(account)
+	d := app.db
+	err = d.write(ctx, func(t *Tx) error {
+		var err error
+		devices, err = t.deleteAccountDevices(app.appID, account)
+		return err
+	})
+	for n := purgeChunk; err == nil && n == purgeChunk; {
+		err = d.write(ctx, func(t *Tx) error {
+			var ids []string
+			err := t.Raw("SELECT id FROM messages WHERE app_id = ? AND account = ? ORDER BY id LIMIT ?", app.appID, account, purgeChunk).Scan(&ids).Error
+			if err != nil {
+				return err
+			}
+			n = len(ids)
+			return t.deleteMessages(app.appID, ids)
+		})
+		if err == nil {
+			messages += n
+		}
+	}
+	if err != nil {
+		return messages, devices, fmt.Errorf("models: delete user data: %w", err)
+	}
+	return messages, devices, nil
+}
+
+// deleteAccountDevices unbinds an account and deletes the devices that were its
+// alone.
+func (t *Tx) deleteAccountDevices(appID int64, account string) (int, error) {
+	var ids []int64
+	err := t.Raw("DELETE FROM device_accounts WHERE app_id = ? AND account = ? RETURNING device_id", appID, account).Scan(&ids).Error
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	var alone []int64
+	err = t.Raw("SELECT id FROM devices WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM device_accounts WHERE device_id = devices.id)", ids).Scan(&alone).Error
+	if err != nil || len(alone) == 0 {
+		return 0, err
+	}
+	return len(alone), t.deleteDevices(alone)
+}
+
+// deleteDevices deletes devices with what hangs on them; deliveries stay, as part
+// of their messages' records.
+func (t *Tx) deleteDevices(ids []int64) error {
+	for _, q := range []string{
+		"DELETE FROM routes WHERE device_id IN ?",
+		"DELETE FROM device_accounts WHERE device_id IN ?",
+		"DELETE FROM sandbox_pushes WHERE device_id IN ?",
+		"DELETE FROM devices WHERE id IN ?",
+	} {
+		if err := t.Exec(q, ids).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteMessages deletes the records of messages with everything of them.
+func (t *Tx) deleteMessages(appID int64, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, table := range []string{"attempts", "deliveries", "early_receipts", "message_contents"} {
+		if err := t.Exec("DELETE FROM "+table+" WHERE message_id IN ?", ids).Error; err != nil {
+			return err
+		}
+	}
+	return t.Exec("DELETE FROM messages WHERE app_id = ? AND id IN ?", appID, ids).Error
+}

@@ -90,7 +90,7 @@ func checkDisk(f *findings, cfg Config) {
 		f.note("disk", "%s is not there yet; the first start makes it", cfg.DataDir)
 		return
 	}
-	free, err := diskFree(cfg.DataDir)
+	free, err := models.DiskFree(cfg.DataDir)
 	switch {
 	case err != nil:
 		f.fail("disk", "%v", err)

@@ -125,6 +125,10 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 	// The request's own context ended with the handler, or timed out.
 	c.SetRequest(c.Request().WithContext(context.WithoutCancel(c.Request().Context())))
+	if locale.From(c.Request().Context()) == nil {
+		// Refused before its language was read, such as a body over the limit.
+		s.speak(c, s.bundle.Match(c.Request().Header.Get("Accept-Language")))
+	}
 	if answerErr := s.answerError(c, status, e); answerErr != nil {
 		s.opts.Log.Error("error page failed", "error", answerErr, "route", c.Path(), "request_id", RequestID(c))
 		if !c.Response().Committed {

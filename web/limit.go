@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -52,6 +53,28 @@ func (l *Limiter) Allow(key string) bool {
 	}
 	e.used = now
 	return e.limiter.AllowN(now, 1)
+}
+
+// Exhausted reports whether the next event of key would be refused, without
+// counting one.
+func (l *Limiter) Exhausted(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.perKey[key]
+	return e != nil && e.limiter.TokensAt(l.now()) < 1
+}
+
+// AddressKey is what limits per address count by: an IPv4 address, or the IPv6
+// network of 64 bits that one subscriber has all of.
+func AddressKey(ip string) string {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ip
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
 }
 
 // sweep forgets keys that are full again; if all are busy, it forgets some at

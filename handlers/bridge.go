@@ -1,0 +1,145 @@
+// Package handlers turns requests into calls of models and answers them.
+//
+// # Bridges
+//
+// A bridge is the endpoint that speaks one IM server's protocol: it takes the
+// messages that users missed while offline. All bridges share one shape, which
+// bridge_intake.go runs in this order:
+//
+//	POST /im/{secret}/{path}
+//	  secret → IM app (404)  ·  address allow-list (403)  ·  body, gzip (413, 400)
+//	  parse → messages, and what was dropped and why
+//	  no authorization → the protocol's answer, nothing stored
+//	  Store.Accept → committed, or 503
+//	  the protocol's answer
+//
+// To add a bridge:
+//
+//  1. Write bridge_<id>.go with one type that implements protocol. parse is a pure
+//     function of the request: no database, no clock but ingestRequest.now, no panic
+//     on any input. It drops the sender, gives every message a source id (the
+//     dedupe key), marks badge updates with models.KindBadge, and builds the
+//     text with the functions of bridge_text.go.
+//  2. Add the type to bridges below. The form of the IM app, its set-up page and
+//     the sandbox's sample message then offer it.
+//  3. Add its sentences to views/locale/{zh,en}/bridges.json: bridges.<id>.name,
+//     bridges.<id>.help and one per set-up step.
+//  4. Put requests captured from the real server into testdata/<id>/, and make
+//     them the seeds of a fuzz test like FuzzWuKongIM.
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"hongyan/models"
+)
+
+// Bridge describes one IM server's protocol to the pages that offer it.
+type Bridge struct {
+	// ID stands in im_apps.bridge and messages.source and never changes.
+	ID string
+	// Path is what follows the secret in the ingest address.
+	Path string
+	// Name and Help are catalog keys: what the server is called, and in a
+	// sentence when to choose it.
+	Name, Help string
+	// Setup returns the steps of connecting the server to this ingest address.
+	Setup func(address string) []SetupStep
+	// Sample returns a request as the server would send it, for the sandbox: a
+	// text message from one user to another.
+	Sample func(from, to, id string, now time.Time) SampleRequest
+}
+
+// SetupStep is one numbered step of connecting an IM server.
+type SetupStep struct {
+	// Text is a catalog key.
+	Text string
+	// Code is what to copy, "" for nothing.
+	Code string
+}
+
+// SampleRequest is a POST to an ingest address.
+type SampleRequest struct {
+	Query string // without "?", may be empty
+	Body  []byte // JSON
+}
+
+// Bridges lists the bridges that exist, in the order in which a form offers them.
+func Bridges() []Bridge {
+	var out []Bridge
+	for _, p := range bridges() {
+		out = append(out, p.bridge())
+	}
+	return out
+}
+
+// BridgeByID returns the bridge with that id.
+func BridgeByID(id string) (Bridge, bool) {
+	for _, b := range Bridges() {
+		if b.ID == id {
+			return b, true
+		}
+	}
+	return Bridge{}, false
+}
+
+// bridges is the one list of bridges.
+func bridges() []protocol { return []protocol{wukongIM{}, genericBridge{}} }
+
+// protocol is one IM server's way of handing over messages.
+type protocol interface {
+	bridge() Bridge
+	// parse reads a request. Its error is an *apiError and never quotes content.
+	parse(ingestRequest) (intake, error)
+	// answer tells the server what became of the request.
+	answer(echo.Context, ingestResult) error
+	// unauthorized answers for an IM app without any authorization: the messages
+	// were not stored, and asking again would not help.
+	unauthorized(echo.Context, intake) error
+	// refuse answers a request that failed, with a status that the server
+	// understands.
+	refuse(echo.Context, *apiError) error
+}
+
+// ingestRequest is what a protocol sees of an HTTP request: all of it that a parser may
+// depend on.
+type ingestRequest struct {
+	query  url.Values
+	header http.Header
+	body   []byte // decompressed
+	now    time.Time
+}
+
+// intake is a parsed request.
+type intake struct {
+	messages []models.Incoming
+	// dropped counts what will not be stored, by outcome.
+	dropped map[string]int
+	// fault is a word for the log when part of the request was unusable though
+	// the whole is acknowledged.
+	fault string
+	// at maps what the protocol answers about to an index of messages, or -1.
+	// Only protocols that answer item by item use it.
+	at []int
+}
+
+// drop counts n things that will not be stored.
+func (in *intake) drop(outcome string, n int) {
+	if n == 0 {
+		return
+	}
+	if in.dropped == nil {
+		in.dropped = map[string]int{}
+	}
+	in.dropped[outcome] += n
+}
+
+// ingestResult is what became of an intake.
+type ingestResult struct {
+	intake
+	models.Accepted
+}

@@ -1,0 +1,205 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// IngestStore is what the bridges need of models.Store.
+type IngestStore interface {
+	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
+	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
+	CountIngest(imAppID int64, outcome string, n int)
+}
+
+// ingestHandler is the part of a bridge that is the same for all.
+type ingestHandler struct {
+	Machine
+	unknown *web.Limiter
+	good    *goodSecrets
+}
+
+func newIngestHandler(m Machine) *ingestHandler {
+	return &ingestHandler{
+		Machine: m,
+		unknown: m.limiter(m.Rates.UnknownSecrets),
+		good:    &goodSecrets{},
+	}
+}
+
+// own serves the bare address /im/{secret} with the IM app's own bridge: some
+// servers let nobody choose a path.
+func (h *ingestHandler) own(c echo.Context) error {
+	in, err := h.authenticate(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range bridges() {
+		if p.bridge().ID == in.Bridge() {
+			return h.serve(c, p, in)
+		}
+	}
+	return &apiError{status: http.StatusNotFound, code: "unknown_bridge"}
+}
+
+// through serves one bridge's path.
+func (h *ingestHandler) through(p protocol) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		in, err := h.authenticate(c)
+		if err != nil {
+			return h.refuse(c, p, err)
+		}
+		if in.Bridge() != p.bridge().ID {
+			// The secret is good, so its owner may know what is wrong.
+			h.count(in, models.IngestInvalid, 1)
+			return h.refuse(c, p, &apiError{status: http.StatusNotFound, code: "wrong_bridge"})
+		}
+		return h.serve(c, p, in)
+	}
+}
+
+// authenticate finds the IM app behind the secret in the path. Whoever asks for
+// addresses that do not exist is slowed, but never an address known to be good.
+func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
+	secret, now, from := c.Param("secret"), h.Now(), web.AddressKey(c.RealIP())
+	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {
+		return models.Ingest{}, &apiError{status: http.StatusTooManyRequests, code: "too_many_requests", wait: retryLater}
+	}
+	in, err := h.Ingest.IngestBySecret(c.Request().Context(), secret)
+	if err != nil {
+		if models.KindOf(err) == models.NotFound {
+			h.unknown.Allow(from)
+			err = &apiError{status: http.StatusNotFound, code: "unknown_address"}
+		}
+		return in, err
+	}
+	h.good.add(secret, now)
+	return in, nil
+}
+
+// serve takes one request of an authenticated IM app.
+func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) error {
+	if !addressAllowed(in.AllowIPs(), c.RealIP()) {
+		h.count(in, models.IngestRefused, 1)
+		return h.refuse(c, p, &apiError{status: http.StatusForbidden, code: "address_not_allowed"})
+	}
+	got, err := h.read(c, p)
+	if err != nil {
+		h.count(in, models.IngestInvalid, 1)
+		h.complain(c, in, apiErrorOf(err).code)
+		return h.refuse(c, p, err)
+	}
+	if got.fault != "" {
+		h.complain(c, in, got.fault)
+	}
+	for outcome, n := range got.dropped {
+		h.count(in, outcome, n)
+	}
+	if !in.Authorized() {
+		h.count(in, models.IngestUnauthorized, len(got.messages))
+		return p.unauthorized(c, got)
+	}
+	done, err := h.accept(c.Request().Context(), in, got.messages)
+	h.countAccepted(in, got.messages, done)
+	if err != nil {
+		h.count(in, models.IngestRefused, len(got.messages)-len(done.IDs))
+		return h.refuse(c, p, err)
+	}
+	return p.answer(c, ingestResult{intake: got, Accepted: done})
+}
+
+// read parses the request's body.
+func (h *ingestHandler) read(c echo.Context, p protocol) (intake, error) {
+	body, err := readBody(c, maxBridgeBody, maxBridgeLength)
+	if err != nil {
+		return intake{}, err
+	}
+	r := c.Request()
+	return p.parse(ingestRequest{query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC()})
+}
+
+// accept stores messages, as many at a time as one commit takes. All are stored
+// before it returns, or the error says that not all are; a caller that then
+// repeats the request finishes it, because what is stored is a duplicate.
+func (h *ingestHandler) accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error) {
+	var all models.Accepted
+	for part := range slices.Chunk(msgs, models.MaxBatch) {
+		got, err := h.Ingest.Accept(ctx, in, part)
+		if err != nil {
+			return all, err
+		}
+		all.IDs = append(all.IDs, got.IDs...)
+		all.New += got.New
+		all.Duplicates += got.Duplicates
+	}
+	return all, nil
+}
+
+// countAccepted counts what was stored. Updates of the badge are no offline
+// messages and are counted apart.
+func (h *ingestHandler) countAccepted(in models.Ingest, msgs []models.Incoming, done models.Accepted) {
+	badges := 0
+	for _, m := range msgs[:min(len(done.IDs), len(msgs))] {
+		if m.Kind == models.KindBadge {
+			badges++
+		}
+	}
+	badges = min(badges, done.New)
+	h.count(in, models.IngestBadge, badges)
+	h.count(in, models.IngestAccepted, done.New-badges)
+	h.count(in, models.IngestDuplicate, done.Duplicates)
+}
+
+// count counts n outcomes of an IM app.
+func (h *ingestHandler) count(in models.Ingest, outcome string, n int) {
+	if n > 0 {
+		h.Ingest.CountIngest(in.IMAppID(), outcome, n)
+	}
+}
+
+// complain logs that an IM server sent something unusable: what, never whose.
+func (h *ingestHandler) complain(c echo.Context, in models.Ingest, fault string) {
+	h.Log.WarnContext(c.Request().Context(), "unusable request of an IM server",
+		"im_app", in.IMAppID(), "bridge", in.Bridge(), "fault", fault, "bytes", c.Request().ContentLength)
+}
+
+// refuse answers err in the protocol's form.
+func (h *ingestHandler) refuse(c echo.Context, p protocol, err error) error {
+	e := apiErrorOf(err)
+	h.report(c, e)
+	return p.refuse(c, e)
+}
+
+// addressAllowed reports whether an address stands on an allow-list: addresses and
+// networks, separated by commas or white space. An empty list allows all. An
+// entry that cannot be read allows nobody.
+func addressAllowed(list, ip string) bool {
+	entries := strings.FieldsFunc(list, func(r rune) bool {
+		return r == ',' || r == ';' || r == ' ' || r == '\n' || r == '\r' || r == '\t'
+	})
+	if len(entries) == 0 {
+		return true
+	}
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap().WithZone("")
+	for _, e := range entries {
+		if p, err := netip.ParsePrefix(e); err == nil && p.Contains(a) {
+			return true
+		}
+		if one, err := netip.ParseAddr(e); err == nil && one.Unmap() == a {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,242 @@
+package handlers
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const wkPath = "/im/" + siteSecret + "/wukongim"
+
+// The captured requests go in, and what the store has afterwards comes out.
+func TestWukongIMEndToEnd(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "wukongim", Rates{}, func(t *testing.T, s *machineSite) {
+		body := fixture(t, "wukongim/v2_person.json")
+		// v2 appends "?event=" to the configured address.
+		for i, want := range []string{`{"accepted":1,"duplicates":0,"status":"ok"}`, `{"accepted":0,"duplicates":1,"status":"ok"}`} {
+			r := s.post(wkPath+"?event=msg.offline", body)
+			if got := strings.TrimSpace(string(r.body)); r.status != 200 || got != want {
+				t.Errorf("request %d: %d %s, want %s", i, r.status, got, want)
+			}
+		}
+		s.post(wkPath+"?event=msg.notify", fixture(t, "wukongim/v2_notify.json"))
+		s.post(wkPath+"?event=user.onlinestatus", fixture(t, "wukongim/v2_online.json"))
+		s.post("/im/"+siteSecret+"?event=msg.offline", fixture(t, "wukongim/v3_person.json"))           // bare address
+		s.post(wkPath+"/?event=msg.offline", gzipped(t, string(body)), "Content-Encoding", "gzip")      // duplicate
+		r := s.post("/im/"+siteSecret+"/?event=msg.offline", fixture(t, "wukongim/v3_group_gzip.json")) // 511 in two commits
+		broken := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_broken_list.json"))       // nobody to reach
+		if r.status != 200 || r.json(t)["accepted"] != 511.0 || broken.status != 200 {
+			t.Errorf("%d %s, broken %d", r.status, r.body, broken.status)
+		}
+		if n := s.count("messages"); n != 513 {
+			t.Errorf("%d messages stored, want 513", n)
+		}
+		if n := s.count("messages WHERE account = 'bob' AND sender = 'alice' AND conversation = 'alice' AND source = 'wukongim' AND kind = 'alert'"); n != 2 {
+			t.Errorf("%d messages for bob, want 2", n)
+		}
+		want := map[string]int{"accepted": 513, "duplicate": 2, "sender": 2, "skipped": 2, "invalid": 1}
+		if diff := cmp.Diff(want, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+		for _, private := range []string{siteSecret, "你好", "alice", "2124668323860844544"} {
+			if strings.Contains(s.log.String(), private) {
+				t.Errorf("the log contains %q", private)
+			}
+		}
+	})
+}
+
+func TestBridgeRefusals(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "wukongim", Rates{}, func(t *testing.T, s *machineSite) {
+		good := fixture(t, "wukongim/v2_person.json")
+		for _, c := range []struct {
+			name, method, path string
+			body               []byte
+			header             []string
+			status             int
+			code               string
+		}{
+			{"unknown secret", "POST", "/im/nope/wukongim?event=msg.offline", good, nil, 404, "unknown_address"},
+			{"unknown secret, bare", "POST", "/im/nope?event=msg.offline", good, nil, 404, "unknown_address"},
+			{"other bridge", "POST", "/im/" + siteSecret + "/messages", good, nil, 404, "wrong_bridge"},
+			{"no bridge", "POST", "/im/" + siteSecret + "/matrix", good, nil, 404, "not_found"},
+			{"GET", "GET", wkPath, nil, nil, 405, "method_not_allowed"},
+			{"no JSON", "POST", wkPath + "?event=msg.offline", []byte("{"), nil, 400, "bad_json"},
+			{"no gzip", "POST", wkPath + "?event=msg.offline", good, []string{"Content-Encoding", "gzip"}, 400, "bad_gzip"},
+			{"brotli", "POST", wkPath + "?event=msg.offline", good, []string{"Content-Encoding", "br"}, 415, "unsupported_encoding"},
+			{"large", "POST", wkPath + "?event=msg.offline", bytes.Repeat([]byte(" "), maxBridgeBody+1), nil, 413, "too_large"},
+			{"larger than the server takes", "POST", wkPath + "?event=msg.offline", bytes.Repeat([]byte(" "), 3<<20), nil, 413, "too_large"},
+		} {
+			r := s.do(c.method, c.path, c.body, c.header...)
+			if code, _ := r.errorCode(t); r.status != c.status || code != c.code {
+				t.Errorf("%s: %d %s, want %d %s", c.name, r.status, r.body, c.status, c.code)
+			}
+		}
+		if n := s.count("messages"); n != 0 {
+			t.Errorf("%d messages stored", n)
+		}
+		if strings.Contains(s.log.String(), siteSecret) {
+			t.Error("the log contains the secret")
+		}
+	})
+}
+
+func TestErrorLanguage(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "generic", Rates{}, func(t *testing.T, s *machineSite) {
+		for lang, want := range map[string]string{
+			"":               `{"error":{"code":"required","message":"缺少 to","field":"to"}}`,
+			"en-GB,en;q=0.9": `{"error":{"code":"required","message":"to is required","field":"to"}}`,
+			"zh-TW,zh;q=0.9": `{"error":{"code":"required","message":"缺少 to","field":"to"}}`,
+		} {
+			r := s.post("/im/"+siteSecret+"/messages", []byte(`{"body":"x"}`), "Accept-Language", lang)
+			if got := strings.TrimSpace(string(r.body)); r.status != 400 || got != want {
+				t.Errorf("%q: %d %s, want %s", lang, r.status, got, want)
+			}
+		}
+	})
+}
+
+// An IM app without authorization accepts nothing, says so, and counts it; after
+// 新增授权 the next request goes through.
+func TestUnauthorizedIMApp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		bridge, path string
+		body         []byte
+		status       int
+	}{
+		{"wukongim", wkPath + "?event=msg.offline", offline(map[string]any{"to_uids": []string{"bob", "carol"}}), 200},
+		{"generic", "/im/" + siteSecret + "/messages", []byte(`{"to":["bob","carol"],"body":"hi"}`), 409},
+	} {
+		t.Run(c.bridge, func(t *testing.T) {
+			t.Parallel()
+			eachMachine(t, c.bridge, Rates{}, func(t *testing.T, s *machineSite) {
+				s.exec(`UPDATE authorizations SET released_at = ?`, s.clock())
+				r := s.post(c.path, c.body)
+				if code, _ := r.errorCode(t); r.status != c.status || code != "not_authorized" {
+					t.Errorf("%d %s", r.status, r.body)
+				}
+				if n := s.count("messages"); n != 0 {
+					t.Errorf("%d messages stored", n)
+				}
+				if diff := cmp.Diff(map[string]int{"unauthorized": 2}, s.stats()); diff != "" {
+					t.Error(diff)
+				}
+				s.exec(`UPDATE authorizations SET released_at = NULL`)
+				s.advance(2 * time.Second) // an ingest is remembered for a second
+				if r := s.post(c.path, c.body); r.status/100 != 2 || s.count("messages") != 2 {
+					t.Errorf("authorized again: %d %s", r.status, r.body)
+				}
+			})
+		})
+	}
+}
+
+func TestAllowList(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "generic", Rates{}, func(t *testing.T, s *machineSite) {
+		for _, c := range []struct {
+			list   string
+			status int
+		}{{"198.51.100.0/24", 403}, {"198.51.100.0/24, 127.0.0.1, ::1", 202}} {
+			s.exec(`UPDATE im_apps SET allow_ips = ?`, c.list)
+			s.advance(2 * time.Second)
+			if r := s.post("/im/"+siteSecret+"/messages", []byte(`{"to":"bob"}`)); r.status != c.status {
+				t.Errorf("%s: %d %s", c.list, r.status, r.body)
+			}
+		}
+		if got := s.stats(); got["refused"] != 1 || got["accepted"] != 1 {
+			t.Errorf("counted %v", got)
+		}
+	})
+}
+
+// A stranger who tries addresses is slowed; an IM server that was good before
+// goes through even from the stranger's own address.
+func TestUnknownSecretsAreLimited(t *testing.T) {
+	t.Parallel()
+	rates := DefaultRates()
+	rates.UnknownSecrets = Rate{Every: time.Hour, Burst: 3}
+	eachMachine(t, "generic", rates, func(t *testing.T, s *machineSite) {
+		good := func() int { return s.post("/im/"+siteSecret+"/messages", []byte(`{"to":"bob"}`)).status }
+		if got := good(); got != 202 {
+			t.Fatalf("good secret: %d", got)
+		}
+		var got []int
+		for i := range 5 {
+			got = append(got, s.post(fmt.Sprintf("/im/guess-%d/messages", i), []byte(`{}`)).status)
+		}
+		if diff := cmp.Diff([]int{404, 404, 404, 429, 429}, got); diff != "" {
+			t.Error(diff)
+		}
+		if got := good(); got != 202 {
+			t.Errorf("good secret after the flood: %d", got)
+		}
+		s.advance(2 * time.Hour)
+		if got := s.post("/im/guess-9/messages", []byte(`{}`)).status; got != 404 {
+			t.Errorf("after a rest: %d", got)
+		}
+	})
+}
+
+func TestGenericEndToEnd(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "generic", Rates{}, func(t *testing.T, s *machineSite) {
+		path := "/im/" + siteSecret + "/messages"
+		r := s.post(path, fixture(t, "generic/group.json"))
+		first := r.json(t)
+		ids, _ := first["ids"].([]any)
+		if r.status != 202 || len(ids) != 4 || ids[1] != nil || ids[0] == nil || ids[0] != ids[3] || ids[0] == ids[2] {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+		if n := s.count("messages WHERE id = ? AND account = 'carol'", ids[2]); n != 1 {
+			t.Errorf("carol's id is not her message's")
+		}
+		again := s.post(path, fixture(t, "generic/group.json")).json(t)
+		if diff := cmp.Diff(first["ids"], again["ids"]); diff != "" || again["accepted"] != 0.0 || again["duplicates"] != 2.0 {
+			t.Errorf("a repetition answers %v\n%s", again, diff)
+		}
+		s.post(path, fixture(t, "generic/badge.json"))
+		// Without an id, the header makes the request safe to repeat.
+		for range 2 {
+			s.post(path, []byte(`[{"to":"bob","body":"a"},{"to":"bob","body":"b"}]`), "Idempotency-Key", "k-1")
+		}
+		if n := s.count("messages"); n != 5 {
+			t.Errorf("%d messages, want 5", n)
+		}
+		// A refused request stores nothing of it.
+		if r := s.post(path, []byte(`[{"to":"bob","body":"ok"},{"to":""}]`)); r.status != 400 || s.count("messages") != 5 {
+			t.Errorf("%d, %d messages", r.status, s.count("messages"))
+		}
+		want := map[string]int{"accepted": 4, "badge": 1, "duplicate": 6, "sender": 2, "invalid": 1}
+		if diff := cmp.Diff(want, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+	})
+}
+
+// When a commit is impossible the caller learns it, and it is counted.
+func TestIntakeUnavailable(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "wukongim", Rates{}, func(t *testing.T, s *machineSite) {
+		s.store.GuardDisk("/", 1<<62, nil)
+		r := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_person.json"))
+		if code, _ := r.errorCode(t); r.status != 503 || code != "unavailable" || r.header.Get("Retry-After") == "" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if diff := cmp.Diff(map[string]int{"refused": 1}, s.stats()); diff != "" {
+			t.Error(diff)
+		}
+		s.store.GuardDisk("/", 0, nil)
+		if r := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_person.json")); r.status != 200 {
+			t.Errorf("with room again: %d %s", r.status, r.body)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"hongyan/web"
+)
+
+// Machine is what the endpoints for programs need: the bridges (called by IM
+// servers) and the device API (called by the app in a phone).
+type Machine struct {
+	Ingest IngestStore
+	Log    *slog.Logger
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+	// Rates limit callers; the zero value stands for DefaultRates.
+	Rates Rates
+}
+
+// Mount adds the routes of the machine endpoints. They have no session, no cookie
+// and no page: every answer is JSON, errors as writeError makes them.
+func (m Machine) Mount(s *web.Server) {
+	if m.Now == nil {
+		m.Now = time.Now
+	}
+	if m.Log == nil {
+		m.Log = slog.New(slog.DiscardHandler)
+	}
+	if m.Rates == (Rates{}) {
+		m.Rates = DefaultRates()
+	}
+
+	// IM servers: the secret in the path is the key.
+	in := newIngestHandler(m)
+	im := s.API("/im", writeStatus)
+	im.POST("/:secret", web.ByKey, m.machine(in.own)) // the IM app's own bridge, for servers that take a bare address
+	im.POST("/:secret/", web.ByKey, m.machine(in.own))
+	for _, p := range bridges() {
+		im.POST("/:secret/"+p.bridge().Path, web.ByKey, m.machine(in.through(p)))
+		im.POST("/:secret/"+p.bridge().Path+"/", web.ByKey, m.machine(in.through(p)))
+	}
+
+	s.API("/device/v1", writeStatus).GET("/openapi.yaml", web.Public, openAPI)
+}
+
+// machine turns every error of a route into JSON. It wraps handlers rather than
+// groups: middleware on a group would make Echo answer 404 for a wrong method.
+func (m Machine) machine(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		err := next(c)
+		if err == nil || c.Response().Committed {
+			return err
+		}
+		e := apiErrorOf(err)
+		m.report(c, e)
+		return writeError(c, e)
+	}
+}
+
+// report logs what is ours to fix, with the route's pattern: paths hold secrets.
+func (m Machine) report(c echo.Context, e *apiError) {
+	if e.status < http.StatusInternalServerError {
+		return
+	}
+	m.Log.ErrorContext(c.Request().Context(), "machine request failed",
+		"route", c.Path(), "status", e.status, "request_id", web.RequestID(c), "error", e.err)
+}
+
+// Rate is a token bucket: Burst at once, and one more every Every.
+type Rate struct {
+	Every time.Duration
+	Burst int
+}
+
+// Rates limit the machine endpoints of one process.
+type Rates struct {
+	// UnknownSecrets is per address: requests to an ingest address that does not
+	// exist. Requests with a good secret are never limited, so that the backlog of
+	// an IM server is taken as fast as it can be stored.
+	UnknownSecrets Rate
+	// DeviceAddress and DeviceApp are for the device API: per address, which many
+	// phones share behind a carrier, and per app.
+	DeviceAddress, DeviceApp Rate
+}
+
+// DefaultRates fits one process on a small machine.
+func DefaultRates() Rates {
+	return Rates{
+		UnknownSecrets: Rate{Every: 500 * time.Millisecond, Burst: 30},
+		DeviceAddress:  Rate{Every: 20 * time.Millisecond, Burst: 200},
+		DeviceApp:      Rate{Every: time.Millisecond, Burst: 3000},
+	}
+}
+
+// limiter makes the web kit's limiter of a Rate.
+func (m Machine) limiter(r Rate) *web.Limiter { return web.NewLimiter(r.Every, r.Burst, m.Now) }

@@ -1,0 +1,292 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the raw connection of a test on Postgres
+
+	"hongyan/internal/pgtest"
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// machineSite is the real server with the machine endpoints, on a real database,
+// with one account, one IM app and one app that it is authorized for.
+type machineSite struct {
+	t     *testing.T
+	store *models.Store
+	raw   *sql.DB // a second connection, to look at and change rows
+	pg    bool
+	url   string
+	log   *safeBuffer
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+// safeBuffer is a log that goroutines write and tests read.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// Ids and secrets of the site.
+const (
+	siteSecret    = "ingest-secret-of-the-site-1234567890"
+	siteAppID     = 1600000001
+	siteAccessKey = "access-key-of-the-site"
+)
+
+var machineTemplate = pgtest.Template{Prepare: func(ctx context.Context, dsn string) error {
+	s, err := models.Open(ctx, models.Options{Database: dsn})
+	if err != nil {
+		return err
+	}
+	if err := s.Migrate(ctx, false); err != nil {
+		return err
+	}
+	return s.Close()
+}}
+
+type noSessions struct{}
+
+func (noSessions) SessionUser(context.Context, web.TokenHash) (web.User, error) {
+	return web.User{}, web.ErrNoSession
+}
+
+// eachMachine runs a test on both engines. bridge is what the IM app is for.
+func eachMachine(t *testing.T, bridge string, rates Rates, fn func(t *testing.T, s *machineSite)) {
+	t.Helper()
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			s := &machineSite{t: t, log: &safeBuffer{}, now: time.Now().UTC().Truncate(time.Second)}
+			dsn := filepath.Join(t.TempDir(), "test.db")
+			if s.pg = engine == "postgres"; s.pg {
+				dsn = machineTemplate.New(t)
+			}
+			s.open(dsn)
+			s.seed(bridge)
+			s.serve(rates)
+			fn(t, s)
+		})
+	}
+}
+
+func (s *machineSite) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *machineSite) advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = s.now.Add(d)
+}
+
+func (s *machineSite) open(dsn string) {
+	s.t.Helper()
+	ctx := context.Background()
+	keys, err := models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	regions := []models.Region{{ID: "ap-guangzhou", Zh: "广州", En: "Guangzhou"}}
+	s.store, err = models.Open(ctx, models.Options{Database: dsn, Regions: regions, Keys: keys, Now: s.clock})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.pg {
+		if err := s.store.Migrate(ctx, false); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	driver, raw := "sqlite", "file:"+dsn+"?_pragma=busy_timeout(10000)&_time_format=sqlite&_timezone=UTC"
+	if s.pg {
+		driver, raw = "pgx", dsn
+	}
+	if s.raw, err = sql.Open(driver, raw); err != nil {
+		s.t.Fatal(err)
+	}
+	s.store.StartAccepting(nil)
+	s.t.Cleanup(func() {
+		if err := s.store.StopAccepting(context.Background()); err != nil {
+			s.t.Error(err)
+		}
+		if err := s.raw.Close(); err != nil {
+			s.t.Error(err)
+		}
+		if err := s.store.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+func (s *machineSite) seed(bridge string) {
+	now, hash, key := s.clock(), sha256.Sum256([]byte(siteSecret)), sha256.Sum256([]byte(siteAccessKey))
+	s.exec(`INSERT INTO accounts (id, name, created_at) VALUES (1, 'account', ?)`, now)
+	s.exec(`INSERT INTO products (id, account_id, name, category, region, created_at, updated_at) VALUES (1, 1, 'p', 'im', 'ap-guangzhou', ?, ?)`, now, now)
+	s.exec(`INSERT INTO apps (id, account_id, product_id, region, platform, name, package_name, access_key_hash, access_key, secret_key, created_at, updated_at)
+		VALUES (?, 1, 1, 'ap-guangzhou', 'ios', 'app', 'com.example.im', ?, ?, ?, ?, ?)`, siteAppID, key[:], []byte{1}, []byte{1}, now, now)
+	s.exec(`INSERT INTO plans (id, account_id, app_id, kind, name, created_at, updated_at) VALUES (1, 1, ?, 'im', 'im', ?, ?)`, siteAppID, now, now)
+	s.exec(`INSERT INTO im_apps (id, account_id, name, sdk_app_id, bridge, secret_hash, created_at, updated_at) VALUES (1, 1, 'im', 1400000001, ?, ?, ?, ?)`,
+		bridge, hash[:], now, now)
+	s.exec(`INSERT INTO authorizations (account_id, im_app_id, product_id, app_id, plan_id, prev_state, created_by, created_at)
+		VALUES (1, 1, 1, ?, 1, '', 1, ?)`, siteAppID, now)
+}
+
+func (s *machineSite) serve(rates Rates) {
+	s.t.Helper()
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	server, err := web.New(web.Options{
+		Log: log, Now: s.clock, PublicURL: &url.URL{Scheme: "http", Host: "console.example"},
+		CookieKeys: [2][]byte{make([]byte, 32), make([]byte, 32)}, Sessions: noSessions{},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	Machine{Ingest: s.store, Log: log, Now: s.clock, Rates: rates}.Mount(server)
+	h := httptest.NewServer(server)
+	s.t.Cleanup(h.Close)
+	s.url = h.URL
+}
+
+// exec runs a statement with ? for arguments on either engine.
+func (s *machineSite) exec(q string, args ...any) {
+	s.t.Helper()
+	if _, err := s.raw.Exec(s.query(q), args...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *machineSite) query(q string) string {
+	for n := 1; s.pg && strings.Contains(q, "?"); n++ {
+		q = strings.Replace(q, "?", "$"+strconv.Itoa(n), 1)
+	}
+	return q
+}
+
+// count counts rows: "messages WHERE account = ?".
+func (s *machineSite) count(from string, args ...any) int {
+	s.t.Helper()
+	var n int
+	if err := s.raw.QueryRow(s.query("SELECT COUNT(*) FROM "+from), args...).Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// stats returns what was counted for the IM app.
+func (s *machineSite) stats() map[string]int {
+	s.t.Helper()
+	if err := s.store.FlushIngest(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+	rows, err := s.raw.Query("SELECT outcome, SUM(n) FROM im_app_stats WHERE im_app_id = 1 GROUP BY outcome")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer rows.Close() //nolint:errcheck // Err below says it
+	out := map[string]int{}
+	for rows.Next() {
+		var outcome string
+		var n int
+		if err := rows.Scan(&outcome, &n); err != nil {
+			s.t.Fatal(err)
+		}
+		out[outcome] = n
+	}
+	if err := rows.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// reply is an answer of the site.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// json reads the answer's body into a map.
+func (r reply) json(t *testing.T) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(r.body, &m); err != nil {
+		t.Fatalf("%d %s: %v", r.status, r.body, err)
+	}
+	return m
+}
+
+// errorCode returns error.code and error.field of a refusal.
+func (r reply) errorCode(t *testing.T) (code, field string) {
+	t.Helper()
+	e, ok := r.json(t)["error"].(map[string]any)
+	if !ok {
+		t.Fatalf("no error in %d %s", r.status, r.body)
+	}
+	if text, _ := e["message"].(string); text == "" || strings.Contains(text, "{{") || strings.HasPrefix(text, "api.") || strings.Contains(text, "<no value>") {
+		t.Errorf("no sentence for people in %s", r.body)
+	}
+	code, _ = e["code"].(string)
+	field, _ = e["field"].(string)
+	return code, field
+}
+
+// post sends a body with headers given as pairs.
+func (s *machineSite) post(path string, body []byte, header ...string) reply {
+	s.t.Helper()
+	return s.do(http.MethodPost, path, body, header...)
+}
+
+func (s *machineSite) do(method, path string, body []byte, header ...string) reply {
+	s.t.Helper()
+	req, err := http.NewRequest(method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply{status: res.StatusCode, header: res.Header, body: b}
+}

@@ -46,8 +46,8 @@ func onlyIn() map[string][]string {
 		"github.com/pressly/goose":        {"models"},
 		"github.com/gorilla/":             {"web"},
 		"github.com/sideshow/apns2":       {"push/apns"},
-		"github.com/getkin/kin-openapi":   {}, // tests only, it is large
-		"github.com/chromedp/":            {}, // tests only
+		"github.com/getkin/kin-openapi":   {},                   // tests only, it is large
+		"github.com/chromedp/":            {"internal/browser"}, // tests only
 		"github.com/stretchr/testify":     {},
 		"github.com/golang/protobuf":      {},
 		"github.com/mattn/go-sqlite3":     {}, // cgo; modernc.org/sqlite is ours

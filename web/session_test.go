@@ -16,14 +16,14 @@ import (
 	"hongyan/views/components"
 )
 
-// browser keeps cookies between requests, as far as these tests need.
-type browser struct {
+// visitor keeps cookies between requests, as far as these tests need.
+type visitor struct {
 	t *testing.T
 	s *Server
 	c map[string]*http.Cookie
 }
 
-func (b *browser) do(r *http.Request) *httptest.ResponseRecorder {
+func (b *visitor) do(r *http.Request) *httptest.ResponseRecorder {
 	b.t.Helper()
 	for _, c := range b.c {
 		r.AddCookie(c)
@@ -38,7 +38,7 @@ func (b *browser) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-func (b *browser) get(path string) *httptest.ResponseRecorder {
+func (b *visitor) get(path string) *httptest.ResponseRecorder {
 	b.t.Helper()
 	return b.do(httptest.NewRequest(http.MethodGet, path, nil))
 }
@@ -76,18 +76,18 @@ func site(t *testing.T, change func(*Options)) (*Server, tokens) {
 	return s, live
 }
 
-func newBrowser(t *testing.T, s *Server) *browser {
-	return &browser{t: t, s: s, c: map[string]*http.Cookie{}}
+func newVisitor(t *testing.T, s *Server) *visitor {
+	return &visitor{t: t, s: s, c: map[string]*http.Cookie{}}
 }
 
 func TestPermissions(t *testing.T) {
 	s, _ := site(t, nil)
-	stranger, sub, main := newBrowser(t, s), newBrowser(t, s), newBrowser(t, s)
+	stranger, sub, main := newVisitor(t, s), newVisitor(t, s), newVisitor(t, s)
 	sub.do(post("/login", url.Values{}))
 	main.do(post("/login", url.Values{"main": {"1"}}))
 	tests := []struct {
 		name string
-		b    *browser
+		b    *visitor
 		want map[string]int
 	}{
 		{"stranger", stranger, map[string]int{"GET /": 303, "GET /public": 200, "GET /plans": 303, "POST /plans": 401, "GET /users": 303}},
@@ -109,7 +109,7 @@ func TestPermissions(t *testing.T) {
 
 func TestSignOutAndRevoke(t *testing.T) {
 	s, live := site(t, nil)
-	b := newBrowser(t, s)
+	b := newVisitor(t, s)
 	b.do(post("/login", url.Values{}))
 	if w := b.get("/plans"); w.Code != 200 {
 		t.Fatalf("signed in: %d", w.Code)
@@ -172,7 +172,7 @@ func TestCleanRequestsSetNoCookie(t *testing.T) {
 
 func TestFlashIsShownOnce(t *testing.T) {
 	s, _ := site(t, nil)
-	b := newBrowser(t, s)
+	b := newVisitor(t, s)
 	b.do(post("/login", url.Values{}))
 	shown := []bool{}
 	for range 3 {
@@ -196,7 +196,7 @@ func TestLanguageAndTheme(t *testing.T) {
 	s, _ := site(t, func(o *Options) {
 		o.SaveLanguage = func(_ context.Context, u User, lang string) error { saved = u.Name + " " + lang; return nil }
 	})
-	b := newBrowser(t, s)
+	b := newVisitor(t, s)
 	has := func(want ...string) {
 		t.Helper()
 		body := b.get("/public").Body.String()

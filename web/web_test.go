@@ -22,6 +22,9 @@ import (
 // listen lets a person look at the kit page: go test ./web -run TestLook -listen 127.0.0.1:8099
 var listen = flag.String("listen", "", "serve the kit page on this address until interrupted")
 
+// pictures keeps what the browser test sees: go test ./web -run TestKit -pictures /tmp/pictures
+var pictures = flag.String("pictures", "", "write a picture of every page into this folder")
+
 // tokens holds sessions by hash.
 type tokens map[TokenHash]User
 

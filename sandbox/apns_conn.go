@@ -54,7 +54,8 @@ type apnsConn struct {
 
 	mu       sync.Mutex
 	open     int    // streams not answered yet
-	limit    int    // of open
+	limit    int    // of open, once the client knows it
+	known    bool   // the client has acknowledged the first settings
 	last     uint32 // highest stream taken on
 	draining bool   // GOAWAY sent
 	taken    int    // requests so far
@@ -181,7 +182,11 @@ func (c *apnsConn) frame(f http2.Frame, wg *sync.WaitGroup) bool {
 	case *http2.SettingsFrame:
 		if !f.IsAck() {
 			c.send(func() { _ = c.fr.WriteSettingsAck() })
+			break
 		}
+		c.mu.Lock()
+		c.known = true
+		c.mu.Unlock()
 	case *http2.PingFrame:
 		if !f.IsAck() {
 			data := f.Data
@@ -223,7 +228,9 @@ func (c *apnsConn) headers(f *http2.MetaHeadersFrame, wg *sync.WaitGroup) bool {
 		c.mu.Unlock()
 		return true // beyond the GOAWAY: the client repeats it elsewhere
 	}
-	refused := c.open >= c.limit
+	// RFC 9113 section 6.5.3: a client cannot be held to a limit before it has
+	// acknowledged it, and many send a burst at once.
+	refused := c.open >= apnsStreams || c.known && c.open >= c.limit
 	if !refused {
 		c.open++
 		c.taken++

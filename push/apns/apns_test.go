@@ -49,7 +49,7 @@ func newLab(t testing.TB, cfg sandbox.APNsConfig) *lab {
 }
 
 func (l *lab) options() push.Options {
-	return push.Options{Endpoint: l.sim.URL(), RootCAs: l.sim.CA().PEM(), Environment: push.Production, Topic: topic, Timeout: 5 * time.Second}
+	return push.Options{Endpoint: l.sim.URL(), RootCAs: l.sim.CA().PEM(), Environment: push.Production, Topic: topic, Timeout: 30 * time.Second}
 }
 
 func (l *lab) open(t testing.TB, o push.Options) push.Sender {

@@ -132,15 +132,15 @@ func TestFreeze(t *testing.T) {
 
 // TestGrows: a full connection is joined by others, up to the limit and no further.
 func TestGrows(t *testing.T) {
-	l := newLab(t, sandbox.APNsConfig{Settings: sandbox.Settings{Latency: 50 * time.Millisecond}})
+	l := newLab(t, sandbox.APNsConfig{Settings: sandbox.Settings{Latency: 100 * time.Millisecond}})
 	o := l.options()
-	o.MaxConns = 2
+	o.MaxConns, o.Timeout = 2, time.Minute
 	s := l.open(t, o)
 	s.Send(context.Background(), hello(), targets(2))
 	var wg sync.WaitGroup
-	for range 12 { // a Send has 256 under way
+	for range 8 { // a Send has 256 under way, two connections 1800
 		wg.Go(func() {
-			if got := count(s.Send(context.Background(), hello(), targets(500))); got != "accepted:=500 " {
+			if got := count(s.Send(context.Background(), hello(), targets(256))); got != "accepted:=256 " {
 				t.Error(got)
 			}
 		})

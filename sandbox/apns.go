@@ -51,14 +51,14 @@ type Tokens interface {
 // Settings can be changed while a simulator runs.
 type Settings struct {
 	// Latency is how long every answer takes, Jitter how much it may be longer.
-	Latency time.Duration `json:"latency"`
-	Jitter  time.Duration `json:"jitter"`
+	Latency time.Duration
+	Jitter  time.Duration
 	// Mix gives reasons of Reasons a share of all answers, in per cent.
-	Mix map[string]float64 `json:"mix,omitempty"`
+	Mix map[string]float64
 	// RetryAfter is sent with the answers of Mix when positive, in whole seconds.
-	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	RetryAfter time.Duration
 	// GoAwayEvery ends a connection in good order after so many requests; 0 never.
-	GoAwayEvery int `json:"goaway_every,omitempty"`
+	GoAwayEvery int
 }
 
 // roll returns the reason the dice chose, or "".

@@ -4,7 +4,7 @@ GO     ?= go
 NPM    ?= npm
 TOOL   := $(GO) tool -modfile=tools.mod
 BIN    := bin/hongyan
-GOMAIN := $(shell find . -name '*.go' -not -path './node_modules/*' -not -name '*_test.go' 2>/dev/null)
+GOMAIN := $(shell find . -name '*.go' -not -path './node_modules/*' 2>/dev/null)
 
 # Soak length: rounds of kill -9 for each database, and seconds of load per round.
 ROUNDS  ?= 50
@@ -41,7 +41,7 @@ generate: ## regenerate Go code from templ pages and the README's tables
 	$(GO) test -run 'TestReadmeConfiguration' . -update
 
 fmt: ## format everything
-	gofmt -w $$(git ls-files '*.go')
+	gofmt -w $(GOMAIN)
 	$(TOOL) templ fmt -log-level warn views
 
 lint: ## run golangci-lint (its first build takes minutes)

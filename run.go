@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"hongyan/models"
+	"hongyan/push"
+	"hongyan/sandbox"
 	"hongyan/web"
 )
 
@@ -81,9 +83,12 @@ type process struct {
 	parts  *parts
 	failed chan error // a part that cannot go on says so here
 
-	store   *models.Store
-	base    *url.URL // what links start with
-	metrics *prometheus.Registry
+	store      *models.Store
+	secret     models.Secret
+	sandboxKey sandbox.KeyFile
+	simulators map[push.Channel]push.Options // where they listen
+	base       *url.URL                      // what links start with
+	metrics    *prometheus.Registry
 }
 
 // start starts every part. After an error the parts that did start are in
@@ -102,6 +107,9 @@ func (s *process) start(ctx context.Context) error {
 	if err := s.startMetrics(ctx); err != nil {
 		return err
 	}
+	if err := s.startSimulators(s.secret); err != nil {
+		return err
+	}
 	return s.startWeb(ctx)
 }
 
@@ -118,6 +126,9 @@ func (s *process) startStore(ctx context.Context) error {
 		return err
 	}
 	s.store = store
+	if s.secret, err = secretKeyOf(s.cfg, false); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	s.parts.started("database", shareQuick, func(context.Context) error { return store.Close() })
 	return prepareStore(ctx, store, s.cfg.CheckOnly)
 }
@@ -156,15 +167,11 @@ func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
 
 // newServer makes the HTTP side.
 func (s *process) newServer() (*web.Server, error) {
-	secret, err := secretKeyOf(s.cfg, false)
+	sign, err := derive(s.secret, "session cookie signature")
 	if err != nil {
 		return nil, err
 	}
-	sign, err := derive(secret, "session cookie signature")
-	if err != nil {
-		return nil, err
-	}
-	encrypt, err := derive(secret, "session cookie encryption")
+	encrypt, err := derive(s.secret, "session cookie encryption")
 	if err != nil {
 		return nil, err
 	}

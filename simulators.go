@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"hongyan/models"
+	"hongyan/push"
+	"hongyan/sandbox"
+)
+
+// sandboxKey returns the signing key that simulators of this installation accept.
+// It is derived from the secret key, so that every process, and `hongyan sandbox`
+// with the same settings, knows it without a table; the button of a sandbox page
+// puts it into an app's credential.
+func sandboxKey(secret models.Secret) (sandbox.KeyFile, sandbox.Key, error) {
+	var file sandbox.KeyFile
+	ids, err := derive(secret, "sandbox key ids")
+	if err != nil {
+		return file, sandbox.Key{}, err
+	}
+	letters := base32.StdEncoding.EncodeToString(ids)
+	file.KeyID, file.TeamID = letters[:10], letters[10:20]
+	private, err := deriveECDSA(secret)
+	if err != nil {
+		return file, sandbox.Key{}, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return file, sandbox.Key{}, err
+	}
+	file.PEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return file, sandbox.Key{ID: file.KeyID, Team: file.TeamID, Public: &private.PublicKey}, nil
+}
+
+// deriveECDSA derives a P-256 key. Nearly every 32 bytes are one; the loop is for
+// the rest.
+func deriveECDSA(secret models.Secret) (*ecdsa.PrivateKey, error) {
+	var err error
+	for try := range 8 {
+		raw, derr := derive(secret, fmt.Sprintf("sandbox key %d", try))
+		if derr != nil {
+			return nil, derr
+		}
+		key, perr := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+		if perr == nil {
+			return key, nil
+		}
+		err = perr
+	}
+	return nil, err
+}
+
+// startSimulators starts the vendors' simulators, or finds the one that runs apart,
+// and remembers for the worker where they are.
+func (s *process) startSimulators(secret models.Secret) error {
+	if !s.cfg.Sandbox {
+		return nil
+	}
+	var err error
+	var key sandbox.Key
+	if s.sandboxKey, key, err = sandboxKey(secret); err != nil {
+		return err
+	}
+	if s.cfg.SandboxAPNs != "" {
+		ca, err := os.ReadFile(s.cfg.SandboxCA)
+		if err != nil {
+			return err
+		}
+		s.simulators = map[push.Channel]push.Options{push.APNs: {Endpoint: "https://" + s.cfg.SandboxAPNs, RootCAs: ca}}
+		return nil
+	}
+	keys := &sandbox.MemoryKeys{}
+	keys.Add(key)
+	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys})
+	if err != nil {
+		return err
+	}
+	s.parts.started("simulators", shareQuick, func(context.Context) error { return sim.Close() })
+	s.simulators = map[push.Channel]push.Options{push.APNs: {Endpoint: sim.URL(), RootCAs: sim.CA().PEM()}}
+	return nil
+}
+
+// simulator says where a channel's simulator listens, for the worker.
+func (s *process) simulator(c push.Channel) (push.Options, bool) {
+	o, ok := s.simulators[c]
+	return o, ok
+}

@@ -15,3 +15,15 @@ func (d *DB) sealContent(messageID string, c *Content) ([]byte, error) {
 	}
 	return d.seal(plain, contentPlace(messageID))
 }
+
+func (d *DB) openContent(messageID string, sealed []byte) (*Content, error) {
+	plain, err := d.open(sealed, contentPlace(messageID))
+	if err != nil {
+		return nil, err
+	}
+	var c Content
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return nil, fmt.Errorf("models: content: %w", err)
+	}
+	return &c, nil
+}

@@ -18,7 +18,7 @@ type statements struct {
 func liteHot() []string {
 	return []string{
 		liteInsertDedupe, liteSelectDedupe, liteInsertMessage, liteInsertContent, liteInsertBatch,
-		liteUpsertCounter, liteDeleteBatch, liteUpsertDelivery, liteInsertAttempt, liteSetBadge,
+		liteUpsertCounter, liteDeleteBatch, liteUpsertDelivery, liteInsertAttempt, liteSetBadge, anyEarly,
 	}
 }
 

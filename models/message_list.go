@@ -127,7 +127,7 @@ func (f *RecordFilter) find(g *gorm.DB, appID int64) (ids []string, err error) {
 	case f.After != "":
 		q, order = q.Where(column+" > ?", f.After), ""
 	}
-	err = q.Distinct(column).Order(column + order).Limit(f.Limit + 1).Pluck(column, &ids).Error
+	err = q.Distinct(column).Order(column+order).Limit(f.Limit+1).Pluck(column, &ids).Error
 	return ids, err
 }
 

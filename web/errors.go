@@ -80,7 +80,7 @@ func classify(err error) *Error {
 	if errors.As(err, &web) {
 		return &Error{Kind: kindOfStatus(web.Code), Err: err}
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return &Error{Kind: KindUnavailable, Err: err}
 	}
 	return &Error{Kind: KindInternal, Err: err}
@@ -104,9 +104,6 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return // Echo asks again after the access log did
 	}
 	c.Set(keyHandled, true)
-	if errors.Is(err, context.Canceled) {
-		return // the client went away; nobody reads an answer
-	}
 	e := classify(err)
 	status, known := statuses()[e.Kind]
 	if !known {
@@ -117,7 +114,10 @@ func (s *Server) handleError(err error, c echo.Context) {
 	if errors.As(err, &fromEcho) && fromEcho.Code >= 400 {
 		status = fromEcho.Code
 	}
-	if status >= 500 {
+	// Who went away is no fault of ours, and reads no answer. One is written all the
+	// same: without it the server would say 200, and a caller that is still there
+	// would take its message for accepted.
+	if status >= 500 && !errors.Is(err, context.Canceled) {
 		s.opts.Log.Error("request failed", "error", err, "kind", e.Kind, "route", c.Path(), "request_id", RequestID(c))
 	}
 	if c.Response().Committed {
@@ -139,10 +139,8 @@ func (s *Server) handleError(err error, c echo.Context) {
 
 func (s *Server) answerError(c echo.Context, status int, e *Error) error {
 	title, text := message(c, e)
-	for _, api := range s.apis {
-		if underPrefix(c.Request().URL.Path, api.prefix) {
-			return api.write(c, status, e.Kind, text)
-		}
+	if api := s.apiOf(c); api != nil {
+		return api.write(c, status, e.Kind, text)
 	}
 	if e.Kind == KindInternal {
 		s.plainError(c)
@@ -153,6 +151,16 @@ func (s *Server) answerError(c echo.Context, status int, e *Error) error {
 		page.RequestID = RequestID(c)
 	}
 	return Render(c, status, views.Error(page))
+}
+
+// apiOf returns the API area that the request belongs to, or nil for pages.
+func (s *Server) apiOf(c echo.Context) *apiArea {
+	for i := range s.apis {
+		if underPrefix(c.Request().URL.Path, s.apis[i].prefix) {
+			return &s.apis[i]
+		}
+	}
+	return nil
 }
 
 func underPrefix(path, prefix string) bool {

@@ -99,7 +99,7 @@ func (s *Server) requestID(next echo.HandlerFunc) echo.HandlerFunc {
 // RequestID returns the id of the request, as it stands in the log and on error pages.
 func RequestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
 
-// accessLog writes one line for every request, with the route's pattern: a path may
+// accessLog writes one line for every request (of machines, for failed ones), with the route's pattern: a path may
 // hold a secret and a query a token.
 func (s *Server) accessLog() echo.MiddlewareFunc {
 	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
@@ -112,7 +112,9 @@ func (s *Server) accessLog() echo.MiddlewareFunc {
 		Skipper:      func(c echo.Context) bool { return strings.HasPrefix(c.Request().URL.Path, static.Prefix) },
 		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
 			level := slog.LevelInfo
-			if v.RoutePath == "/healthz" || v.RoutePath == "/readyz" {
+			// Machines call thousands of times a second; metrics count what went well.
+			quiet := v.RoutePath == "/healthz" || v.RoutePath == "/readyz" || s.apiOf(c) != nil
+			if quiet && v.Status < http.StatusBadRequest {
 				level = slog.LevelDebug
 			}
 			s.opts.Log.LogAttrs(c.Request().Context(), level, "request",

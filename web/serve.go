@@ -17,6 +17,8 @@ import (
 // Limits of a connection.
 const (
 	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute     // of a whole request; bodies are small
+	writeTimeout      = 2 * time.Minute // a stream lifts it for itself
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 )
@@ -37,6 +39,8 @@ func Serve(ctx context.Context, ln net.Listener, name string, h http.Handler, dr
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

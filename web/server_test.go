@@ -56,6 +56,7 @@ func TestErrorsBecomePages(t *testing.T) {
 		"internal":     errors.New("database password is hunter2"),
 		"unknown-kind": &Error{Kind: "strange"},
 		"deadline":     context.DeadlineExceeded,
+		"canceled":     fmt.Errorf("models: accept: %w", context.Canceled),
 		"teapot":       echo.NewHTTPError(http.StatusTeapot),
 	}
 	g := s.Console()
@@ -66,7 +67,7 @@ func TestErrorsBecomePages(t *testing.T) {
 	tests := map[string]int{
 		"/fail/invalid": 422, "/fail/unauthorized": 401, "/fail/forbidden": 403, "/fail/not-found": 404,
 		"/fail/conflict": 409, "/fail/too-many": 429, "/fail/too-large": 413, "/fail/unavailable": 503,
-		"/fail/internal": 500, "/fail/unknown-kind": 500, "/fail/deadline": 503, "/fail/teapot": 418,
+		"/fail/internal": 500, "/fail/unknown-kind": 500, "/fail/deadline": 503, "/fail/canceled": 503, "/fail/teapot": 418,
 		"/panic": 500, "/nowhere": 404,
 	}
 	for path, status := range tests {
@@ -209,7 +210,7 @@ func TestLogAndMetricsCarryPatternsOnly(t *testing.T) {
 	s := newServer(t, func(o *Options) {
 		o.Log, o.Registerer = slog.New(slog.NewJSONHandler(&log, nil)), registry
 	})
-	s.API("/im", nil).POST("/:secret/messages", ByKey, func(c echo.Context) error { return c.NoContent(200) })
+	s.API("/im", nil).POST("/:secret/messages", ByKey, func(echo.Context) error { return &Error{Kind: KindForbidden} })
 	r := post("/im/s3cr3t-path/messages?token=s3cr3t-query", nil)
 	r.Host = "attacker.example"
 	do(s, r)
@@ -265,8 +266,8 @@ func TestHeadAndHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Body.Close(); res.StatusCode != 200 {
-		t.Errorf("HEAD /healthz: %d", res.StatusCode)
+	if err := res.Body.Close(); err != nil || res.StatusCode != 200 {
+		t.Errorf("HEAD /healthz: %d, %v", res.StatusCode, err)
 	}
 	if w := get(t, s, "/readyz"); w.Code != 503 || strings.Contains(w.Body.String(), "locked") {
 		t.Errorf("GET /readyz: %d %s", w.Code, w.Body)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/html"
 )
@@ -222,4 +223,38 @@ func balance(body []byte) []string {
 
 func void(name string) bool {
 	return slices.Contains([]string{"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}, name)
+}
+
+// Chinese returns the Chinese text that an English page shows, apart from what is
+// marked with a Chinese lang. Walk a site with data in Latin letters, and anything
+// found is text that was not translated.
+func Chinese(body []byte) []string {
+	root, err := html.Parse(bytes.NewReader(body))
+	if err != nil {
+		return []string{"does not parse: " + err.Error()}
+	}
+	var out []string
+	var walk func(n *html.Node)
+	walk = func(n *html.Node) {
+		if n.Type == html.ElementNode && strings.HasPrefix(attr(n, "lang"), "zh") {
+			return
+		}
+		if n.Type == html.TextNode && hasHan(n.Data) {
+			out = append(out, strings.TrimSpace(n.Data))
+		}
+		for _, a := range n.Attr {
+			if hasHan(a.Val) {
+				out = append(out, a.Key+"="+a.Val)
+			}
+		}
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			walk(c)
+		}
+	}
+	walk(root)
+	return out
+}
+
+func hasHan(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }

@@ -31,3 +31,10 @@ func TestPage(t *testing.T) {
 		})
 	}
 }
+
+func TestChinese(t *testing.T) {
+	body := `<html lang="en"><body><p>fine</p><p title="标题">文字</p><button lang="zh-CN">中文</button></body></html>`
+	if got := strings.Join(Chinese([]byte(body)), "|"); got != "title=标题|文字" {
+		t.Errorf("got %q", got)
+	}
+}

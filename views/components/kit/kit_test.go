@@ -63,8 +63,14 @@ func TestPagesAreSound(t *testing.T) {
 	for _, lang := range []string{locale.Chinese, locale.English} {
 		for name, page := range pages(lang) {
 			t.Run(lang+" "+name, func(t *testing.T) {
-				for _, fault := range htmlcheck.Page([]byte(render(t, lang, page))) {
+				html := []byte(render(t, lang, page))
+				for _, fault := range htmlcheck.Page(html) {
 					t.Error(fault)
+				}
+				if lang == locale.English && !strings.Contains(name, "kit") && name != "error" {
+					for _, text := range htmlcheck.Chinese(html) {
+						t.Errorf("not translated: %s", text)
+					}
 				}
 			})
 		}

@@ -46,6 +46,7 @@ type Store struct {
 	unique   []*DB // each database once
 	keys     *Keyring
 	intake   intake
+	control  control
 }
 
 // Open opens the control database and each region's. It does not migrate.
@@ -66,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{DB: main, Regions: o.Regions, byRegion: map[string]*DB{}, unique: []*DB{main}, keys: o.Keys}
+	s := &Store{DB: main, Regions: o.Regions, byRegion: map[string]*DB{}, unique: []*DB{main}, keys: o.Keys, control: newControl()}
 	byDSN := map[string]*DB{"": main, o.Database: main}
 	for _, r := range o.Regions {
 		d, ok := byDSN[r.Database]

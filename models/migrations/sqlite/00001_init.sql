@@ -13,6 +13,7 @@ CREATE TABLE accounts (
     id           integer PRIMARY KEY AUTOINCREMENT,
     name         text NOT NULL,
     time_zone    text NOT NULL DEFAULT 'Asia/Shanghai',
+    language     text NOT NULL DEFAULT 'zh-CN',
     content_days integer NOT NULL DEFAULT 0,
     created_at   datetime NOT NULL
 );
@@ -32,6 +33,7 @@ CREATE TABLE users (
     can_content         boolean NOT NULL DEFAULT false,
     language            text NOT NULL DEFAULT '',
     im_notice_seen_at   datetime,
+    last_seen_at        datetime,
     disabled_at         datetime,
     password_changed_at datetime NOT NULL,
     created_at          datetime NOT NULL,
@@ -53,6 +55,7 @@ CREATE TABLE login_sessions (
     token_hash   blob NOT NULL UNIQUE,
     ip           text NOT NULL DEFAULT '',
     user_agent   text NOT NULL DEFAULT '',
+    stay         boolean NOT NULL DEFAULT false,
     created_at   datetime NOT NULL,
     last_seen_at datetime NOT NULL,
     expires_at   datetime NOT NULL
@@ -139,6 +142,7 @@ CREATE TABLE credentials (
     source        text NOT NULL DEFAULT 'manual',
     source_id     bigint,
     source_rev    bigint,
+    saved_by      text NOT NULL DEFAULT '',
     created_at    datetime NOT NULL,
     updated_at    datetime NOT NULL
 );
@@ -174,16 +178,17 @@ CREATE TABLE im_app_stats (
 );
 
 CREATE TABLE authorizations (
-    id          integer PRIMARY KEY AUTOINCREMENT,
-    account_id  bigint NOT NULL REFERENCES accounts (id),
-    im_app_id   bigint NOT NULL REFERENCES im_apps (id),
-    product_id  bigint NOT NULL REFERENCES products (id),
-    app_id      bigint NOT NULL REFERENCES apps (id),
-    plan_id     bigint NOT NULL,
-    prev_state  text NOT NULL,
-    created_by  bigint NOT NULL,
-    created_at  datetime NOT NULL,
-    released_at datetime
+    id           integer PRIMARY KEY AUTOINCREMENT,
+    account_id   bigint NOT NULL REFERENCES accounts (id),
+    im_app_id    bigint NOT NULL REFERENCES im_apps (id),
+    product_id   bigint NOT NULL REFERENCES products (id),
+    app_id       bigint NOT NULL REFERENCES apps (id),
+    plan_id      bigint NOT NULL,
+    prev_state   text NOT NULL,
+    created_by   bigint NOT NULL,
+    created_name text NOT NULL DEFAULT '',
+    created_at   datetime NOT NULL,
+    released_at  datetime
 );
 CREATE UNIQUE INDEX authorizations_app ON authorizations (app_id) WHERE released_at IS NULL;
 CREATE INDEX authorizations_im ON authorizations (im_app_id);
@@ -208,6 +213,7 @@ CREATE TABLE audit_logs (
     account_id  bigint NOT NULL,
     user_id     bigint NOT NULL,
     user_name   text NOT NULL,
+    product_id  bigint NOT NULL DEFAULT 0,
     action      text NOT NULL,
     target_kind text NOT NULL,
     target_id   text NOT NULL,

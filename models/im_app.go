@@ -1,0 +1,332 @@
+package models
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// IMApp is an IM 应用: an IM system of the account that hands over messages.
+type IMApp struct {
+	ID            int64 `gorm:"primaryKey"`
+	AccountID     int64
+	Name          string
+	SDKAppID      int64      `gorm:"column:sdk_app_id"`
+	Bridge        string     // which IM server's protocol its ingest address speaks
+	SecretHash    []byte     `json:"-"` // SHA-256 of the ingest secret
+	PrevHash      []byte     `json:"-"` // of the one before, until PrevExpiresAt
+	PrevExpiresAt *time.Time // nil when no old secret works
+	AllowIPs      string     `gorm:"column:allow_ips"` // addresses and CIDRs, one a line; "" allows all
+	LastRequestAt *time.Time
+	LastOutcome   string // one of Ingest…
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	DeletedAt     *time.Time
+}
+
+// TableName is GORM's hook.
+func (IMApp) TableName() string { return "im_apps" }
+
+// Limits of an IM app.
+const (
+	MaxIMAppName  = 60 // characters
+	MaxAllowIPs   = 100
+	OldSecretLife = 24 * time.Hour // how long the secret before a rotation still works
+	maxSDKAppID   = 9_999_999_999
+	firstSDKAppID = 1_400_000_000 // generated ids look like those people know
+)
+
+func (m *IMApp) facts() facts {
+	return facts{"name": m.Name, "sdk_app_id": m.SDKAppID, "bridge": m.Bridge, "allow_ips": m.AllowIPs}
+}
+
+func (m *IMApp) entry(action string) entry {
+	return entry{action: action, kind: AuditIMApp, id: m.ID, name: m.Name}
+}
+
+// IMAppInput is an IM app as a form gives it.
+type IMAppInput struct {
+	Name string
+	// SDKAppID is 0 to have one generated; it only counts at creation.
+	SDKAppID int64
+	Bridge   string
+	// AllowIPs holds addresses and CIDRs, apart by lines, spaces or commas.
+	AllowIPs string
+}
+
+// check applies the rules; bridges are the ids of those that exist.
+func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
+	var err error
+	if in.Name, err = label(in.Name, "name", "errors.im_app.name", true, MaxIMAppName); err != nil {
+		return in, err
+	}
+	if !slices.Contains(bridges, in.Bridge) {
+		return in, invalid("bridge", "errors.im_app.bridge", nil)
+	}
+	if in.SDKAppID < 0 || in.SDKAppID > maxSDKAppID {
+		return in, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)
+	}
+	in.AllowIPs, err = checkAllowIPs(in.AllowIPs)
+	return in, err
+}
+
+// checkAllowIPs brings an allow-list into one form: an address or CIDR a line.
+func checkAllowIPs(text string) (string, error) {
+	parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n,;，；、", r) })
+	out := make([]string, 0, len(parts))
+	for _, p := range parts {
+		line, ok := allowLine(p)
+		if !ok {
+			return "", invalid("allow_ips", "errors.im_app.allow_ips", map[string]any{"Value": cutRunes(p, 50)})
+		}
+		if !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	if len(out) > MaxAllowIPs {
+		return "", invalid("allow_ips", "errors.im_app.allow_ips_many", map[string]any{"Max": MaxAllowIPs})
+	}
+	return strings.Join(out, "\n"), nil
+}
+
+func allowLine(p string) (string, bool) {
+	if a, err := netip.ParseAddr(p); err == nil && a.Zone() == "" {
+		return a.Unmap().String(), true
+	}
+	prefix, err := netip.ParsePrefix(p)
+	if err != nil {
+		return "", false
+	}
+	return prefix.Masked().String(), true
+}
+
+// newIngestSecret returns 190 random bits for an ingest address, and their hash.
+func newIngestSecret() (Secret, []byte, error) {
+	text, err := randomText(secretKeyLength, base62)
+	if err != nil {
+		return "", nil, err
+	}
+	hash := sha256.Sum256([]byte(text))
+	return Secret(text), hash[:], nil
+}
+
+// CreateIMApp creates an IM app and returns the secret of its ingest address, which
+// is not kept and cannot be shown again. Invalid (name, sdk_app_id, bridge,
+// allow_ips); Conflict (sdk_app_id) when the account has it; Forbidden without
+// PermIM.
+func (s *Store) CreateIMApp(ctx context.Context, who Actor, in IMAppInput, bridges []string) (*IMApp, Secret, error) {
+	in, err := in.check(bridges)
+	if err != nil {
+		return nil, "", err
+	}
+	secret, hash, err := newIngestSecret()
+	if err != nil {
+		return nil, "", err
+	}
+	var m *IMApp
+	err = s.change(ctx, who, PermIM, "create im app", func(t *Tx) error {
+		id := in.SDKAppID
+		if id == 0 {
+			if id, err = t.freeSDKAppID(who); err != nil {
+				return err
+			}
+		}
+		now := t.now()
+		m = &IMApp{
+			AccountID: who.AccountID, Name: in.Name, SDKAppID: id, Bridge: in.Bridge, SecretHash: hash,
+			AllowIPs: in.AllowIPs, CreatedAt: now, UpdatedAt: now,
+		}
+		if err := t.Create(m).Error; err != nil {
+			if duplicate(err) {
+				return conflictField("sdk_app_id", "errors.im_app.sdk_app_id_taken")
+			}
+			return err
+		}
+		e := m.entry(ActionCreate)
+		e.after = m.facts()
+		return t.audit(who, e)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return m, secret, nil
+}
+
+func (t *Tx) freeSDKAppID(who Actor) (int64, error) {
+	for {
+		n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
+		if err != nil {
+			return 0, fmt.Errorf("models: sdk app id: %w", err)
+		}
+		id := firstSDKAppID + n.Int64()
+		var taken int64
+		if err := t.Model(&IMApp{}).Where("account_id = ? AND sdk_app_id = ? AND deleted_at IS NULL", who.AccountID, id).Count(&taken).Error; err != nil {
+			return 0, err
+		}
+		if taken == 0 {
+			return id, nil
+		}
+	}
+}
+
+// imApp reads one of the account's IM apps and keeps it unchanged.
+func (t *Tx) imApp(who Actor, id int64) (*IMApp, error) {
+	var m IMApp
+	err := t.locked().Where("account_id = ? AND id = ? AND deleted_at IS NULL", who.AccountID, id).Take(&m).Error
+	if err != nil {
+		return nil, found(err, "")
+	}
+	return &m, nil
+}
+
+// IMApps returns the account's IM apps, newest first. Forbidden without PermIM.
+func (s *Store) IMApps(ctx context.Context, who Actor) ([]IMApp, error) {
+	if err := who.need(PermIM); err != nil {
+		return nil, err
+	}
+	var rows []IMApp
+	err := s.read(ctx).Where("account_id = ? AND deleted_at IS NULL", who.AccountID).Order("id DESC").Find(&rows).Error
+	return rows, failed("im apps", err)
+}
+
+// HasIMApp reports whether the account has an IM app, also to users without the IM
+// right: the hint on 第三方服务授权 depends on it.
+func (s *Store) HasIMApp(ctx context.Context, who Actor) (bool, error) {
+	var n int64
+	err := s.read(ctx).Model(&IMApp{}).Where("account_id = ? AND deleted_at IS NULL", who.AccountID).Count(&n).Error
+	return n > 0, failed("im apps", err)
+}
+
+// IMAppByID returns one of the account's IM apps. NotFound; Forbidden without
+// PermIM.
+func (s *Store) IMAppByID(ctx context.Context, who Actor, id int64) (*IMApp, error) {
+	if err := who.need(PermIM); err != nil {
+		return nil, err
+	}
+	var m IMApp
+	err := s.read(ctx).Where("account_id = ? AND id = ? AND deleted_at IS NULL", who.AccountID, id).Take(&m).Error
+	if err != nil {
+		return nil, failed("im app", found(err, ""))
+	}
+	return &m, nil
+}
+
+// UpdateIMApp saves name, bridge and allow-list. Invalid; NotFound; Forbidden
+// without PermIM.
+func (s *Store) UpdateIMApp(ctx context.Context, who Actor, id int64, in IMAppInput, bridges []string) (*IMApp, error) {
+	in, err := in.check(bridges)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeIMApp(ctx, who, "update im app", id, []string{"name", "bridge", "allow_ips"}, func(t *Tx, m *IMApp) error {
+		before := m.facts()
+		m.Name, m.Bridge, m.AllowIPs = in.Name, in.Bridge, in.AllowIPs
+		e := m.entry(ActionUpdate)
+		e.before, e.after = before, m.facts()
+		return t.audit(who, e)
+	})
+}
+
+func (s *Store) changeIMApp(ctx context.Context, who Actor, act string, id int64, columns []string, fn func(t *Tx, m *IMApp) error) (*IMApp, error) {
+	var m *IMApp
+	err := s.change(ctx, who, PermIM, act, func(t *Tx) error {
+		var err error
+		if m, err = t.imApp(who, id); err != nil {
+			return err
+		}
+		if err := fn(t, m); err != nil {
+			return err
+		}
+		m.UpdatedAt = t.now()
+		return t.Select(append([]string{"updated_at"}, columns...)).Updates(m).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.forgetIngest()
+	return m, nil
+}
+
+// RotateIngestSecret gives an IM app a new ingest secret and returns it, once. The
+// old one works for another 24 hours. NotFound; Forbidden without PermIM.
+func (s *Store) RotateIngestSecret(ctx context.Context, who Actor, id int64) (*IMApp, Secret, error) {
+	secret, hash, err := newIngestSecret()
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := s.changeIMApp(ctx, who, "rotate ingest secret", id, []string{"secret_hash", "prev_hash", "prev_expires_at"}, func(t *Tx, m *IMApp) error {
+		until := t.now().Add(OldSecretLife)
+		m.PrevHash, m.PrevExpiresAt, m.SecretHash = m.SecretHash, &until, hash
+		e := m.entry(ActionReset)
+		e.after = facts{"key": "ingest_secret"}
+		return t.audit(who, e)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return m, secret, nil
+}
+
+// DropOldSecret makes the secret before the last rotation stop working now: it may
+// have leaked. NotFound; Forbidden without PermIM.
+func (s *Store) DropOldSecret(ctx context.Context, who Actor, id int64) error {
+	_, err := s.changeIMApp(ctx, who, "drop old secret", id, []string{"prev_hash", "prev_expires_at"}, func(t *Tx, m *IMApp) error {
+		m.PrevHash, m.PrevExpiresAt = nil, nil
+		e := m.entry(ActionReset)
+		e.after = facts{"key": "old_ingest_secret"}
+		return t.audit(who, e)
+	})
+	return err
+}
+
+// DeleteIMApp deletes an IM app and its vendor settings; typed must be its name.
+// Its address stops at once. Invalid (name); Conflict while an app is authorized to
+// it; NotFound; Forbidden without PermIM.
+func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed string) error {
+	_, err := s.changeIMApp(ctx, who, "delete im app", id, []string{"deleted_at"}, func(t *Tx, m *IMApp) error {
+		if err := confirmName(typed, m.Name); err != nil {
+			return err
+		}
+		var n int64
+		if err := t.Model(&Authorization{}).Where("im_app_id = ? AND released_at IS NULL", id).Count(&n).Error; err != nil {
+			return err
+		}
+		if n > 0 {
+			return conflict("errors.im_app.authorized", map[string]any{"Name": m.Name, "Count": n})
+		}
+		if err := t.Where("owner_kind = ? AND owner_id = ?", ownerIM, id).Delete(&Credential{}).Error; err != nil {
+			return err
+		}
+		now := t.now()
+		m.DeletedAt = &now
+		e := m.entry(ActionDelete)
+		e.before = m.facts()
+		return t.audit(who, e)
+	})
+	return err
+}
+
+// IMAppStat counts what an ingest address received.
+type IMAppStat struct {
+	Hour    int64 // hours since 1970, UTC
+	Outcome string
+	N       int64
+}
+
+// IMAppStats returns an IM app's counts per hour and outcome, from (inclusive) to
+// (exclusive). NotFound; Forbidden without PermIM.
+func (s *Store) IMAppStats(ctx context.Context, who Actor, id int64, from, to time.Time) ([]IMAppStat, error) {
+	if _, err := s.IMAppByID(ctx, who, id); err != nil {
+		return nil, err
+	}
+	var rows []IMAppStat
+	err := s.read(ctx).Table("im_app_stats").Where("im_app_id = ? AND hour >= ? AND hour < ?", id, HourOf(from), HourOf(to.Add(time.Hour-1))).
+		Order("hour, outcome").Scan(&rows).Error
+	return rows, failed("im app statistics", err)
+}

@@ -1,0 +1,81 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+)
+
+// SendCredential is a credential as the worker needs it.
+type SendCredential struct {
+	ID, Revision int64
+	Channel      string
+	Environment  string
+	PackageName  string // "" serves every package of the app
+	Kind         string
+	Fields       map[string]Secret
+	Paused       bool
+}
+
+// SendConfig is everything that the worker must know to send for an app. It is
+// shared and must not be changed.
+type SendConfig struct {
+	AppID, AccountID int64
+	Region           string
+	Platform         string
+	Package          string // Android package or Apple bundle id
+	Name             string
+	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
+	Fanout           string
+	TextMode         string
+	ContentDays      int    // how long the account keeps content; 0 wipes it once settled
+	Language         string // of generic texts
+	Credentials      []SendCredential
+}
+
+// SendConfig returns how to send for an app, as it was within the last second. It
+// is for the worker. NotFound for an app that is unknown or deleted.
+func (s *Store) SendConfig(ctx context.Context, appID int64) (*SendConfig, error) {
+	return s.control.configs.get(ctx, appID, s.Now(), func(ctx context.Context) (*SendConfig, error) {
+		return s.loadSendConfig(ctx, appID)
+	})
+}
+
+func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, error) {
+	var app struct {
+		App
+		ContentDays int
+		Language    string
+	}
+	err := s.read(ctx).Raw(`SELECT a.*, c.content_days, c.language FROM apps a JOIN accounts c ON c.id = a.account_id
+		WHERE a.id = ? AND a.deleted_at IS NULL`, appID).Take(&app).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return nil, notFound("")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("models: send config: %w", err)
+	}
+	var rows []Credential
+	err = s.read(ctx).Where("owner_kind = ? AND owner_id = ?", ownerApp, appID).Order("id").Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("models: send config: %w", err)
+	}
+	c := &SendConfig{
+		AppID: appID, AccountID: app.AccountID, Region: app.Region, Platform: app.Platform, Package: app.PackageName,
+		Name: app.Name, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
+		ContentDays: app.ContentDays, Language: app.Language,
+	}
+	for i := range rows {
+		fields, err := s.openFields(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		c.Credentials = append(c.Credentials, SendCredential{
+			ID: rows[i].ID, Revision: rows[i].Revision, Channel: rows[i].Channel, Environment: rows[i].Environment,
+			PackageName: rows[i].PackageName, Kind: rows[i].Kind, Fields: fields, Paused: rows[i].State == CredentialPaused,
+		})
+	}
+	return c, nil
+}

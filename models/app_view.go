@@ -120,51 +120,38 @@ func (s *Store) ScopeForApp(ctx context.Context, who Actor, appID int64) (AppSco
 	return scope, v, err
 }
 
-// DeviceApp is an app as the phones' API needs it.
-type DeviceApp struct {
-	App
-	// BindKey signs account bindings; "" while none was made.
-	BindKey Secret
-}
-
+// accessKeyEntry is what AppByAccessKey remembers of an app.
 type accessKeyEntry struct {
 	scope AppScope
-	app   DeviceApp
+	hash  []byte
 }
 
 // AppByAccessKey authenticates the app in a phone. A key that was reset, or an app
 // that was deleted, elsewhere is refused within a second. Unauthorized; the answer
 // is the same for an unknown AccessID and a wrong AccessKey.
-func (s *Store) AppByAccessKey(ctx context.Context, accessID int64, accessKey string) (AppScope, DeviceApp, error) {
+func (s *Store) AppByAccessKey(ctx context.Context, accessID int64, accessKey string) (AppScope, error) {
 	e, err := s.control.keys.get(ctx, accessID, s.Now(), func(ctx context.Context) (accessKeyEntry, error) {
-		return s.loadDeviceApp(ctx, accessID)
+		return s.loadAccessKey(ctx, accessID)
 	})
 	if err != nil && KindOf(err) != NotFound {
-		return AppScope{}, DeviceApp{}, err
+		return AppScope{}, err
 	}
 	hash := sha256.Sum256([]byte(accessKey))
-	if err != nil || subtle.ConstantTimeCompare(hash[:], e.app.AccessKeyHash) != 1 {
-		return AppScope{}, DeviceApp{}, &Error{Kind: Unauthorized, Key: "errors.access_key"}
+	if err != nil || subtle.ConstantTimeCompare(hash[:], e.hash) != 1 {
+		return AppScope{}, &Error{Kind: Unauthorized, Key: "errors.access_key"}
 	}
-	return e.scope, e.app, nil
+	return e.scope, nil
 }
 
-func (s *Store) loadDeviceApp(ctx context.Context, accessID int64) (accessKeyEntry, error) {
-	var e accessKeyEntry
-	err := s.read(ctx).Where("id = ? AND deleted_at IS NULL", accessID).Take(&e.app.App).Error
+func (s *Store) loadAccessKey(ctx context.Context, accessID int64) (accessKeyEntry, error) {
+	var app App
+	err := s.read(ctx).Where("id = ? AND deleted_at IS NULL", accessID).Take(&app).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return e, notFound("")
+		return accessKeyEntry{}, notFound("")
 	}
 	if err != nil {
-		return e, fmt.Errorf("models: access key: %w", err)
+		return accessKeyEntry{}, fmt.Errorf("models: access key: %w", err)
 	}
-	if e.app.HasBindKey() {
-		key, err := s.keys.Open(e.app.SealedBindKey, keyPlace("bind_key", accessID))
-		if err != nil {
-			return e, err
-		}
-		e.app.BindKey = Secret(key)
-	}
-	e.scope, err = s.scope(&e.app.App)
-	return e, err
+	scope, err := s.scope(&app)
+	return accessKeyEntry{scope: scope, hash: app.AccessKeyHash}, err
 }

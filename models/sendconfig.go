@@ -27,6 +27,7 @@ type SendConfig struct {
 	Platform         string
 	Package          string // Android package or Apple bundle id
 	Name             string
+	Deleted          bool // never set here, where a deleted app is NotFound
 	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
 	TextMode         string

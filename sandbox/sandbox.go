@@ -187,18 +187,6 @@ func (m *Memory) List() []Received {
 	return append([]Received(nil), m.list...)
 }
 
-// From returns at most limit pushes from the n-th ever recorded on, oldest first,
-// and the number to go on with. What is no longer kept is passed over.
-func (m *Memory) From(n, limit int) ([]Received, int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	first := m.total - len(m.list)
-	n = min(max(n, first), m.total)
-	part := m.list[n-first:]
-	part = part[:min(max(limit, 0), len(part))]
-	return append([]Received(nil), part...), n + len(part)
-}
-
 // Total is how many pushes were recorded ever.
 func (m *Memory) Total() int {
 	m.mu.Lock()

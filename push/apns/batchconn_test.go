@@ -123,6 +123,9 @@ func TestBatchConnStalledPeer(t *testing.T) {
 	if err := fill(b); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("deadline: %v", err)
 	}
+	if _, err := b.Read(make([]byte, 1)); err == nil { // or it hangs
+		t.Error("the reader was not told")
+	}
 	_ = b.Close()
 
 	client, _ = tlsPair(t)

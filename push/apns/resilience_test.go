@@ -96,7 +96,9 @@ func TestDisconnect(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); !ok(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal("did not happen")
 		}
@@ -128,6 +130,28 @@ func TestFreeze(t *testing.T) {
 	if l.sim.Accepted() == before {
 		t.Error("the frozen connection was used again")
 	}
+	eventually(t, func() bool { return l.sim.Connections() == 1 }) // it was closed
+	s.Close()
+	eventually(t, func() bool { return l.sim.Connections() == 0 })
+}
+
+// TestCloseLetsPushesFinish: what is under way when a sender is closed ends well,
+// and then its connection is gone long before the timeout.
+func TestCloseLetsPushesFinish(t *testing.T) {
+	l := newLab(t, sandbox.APNsConfig{})
+	s := l.open(t, l.options())
+	s.Send(context.Background(), hello(), targets(1))
+	if err := l.sim.Set(sandbox.Settings{Latency: 200 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan []push.Result)
+	go func() { done <- s.Send(context.Background(), hello(), targets(20)) }()
+	eventually(t, func() bool { return l.inbox.Total() == 21 })
+	s.Close()
+	if got := count(<-done); got != "accepted:=20 " {
+		t.Error(got)
+	}
+	eventually(t, func() bool { return l.sim.Connections() == 0 })
 }
 
 // TestGrows: a full connection is joined by others, up to the limit and no further.

@@ -16,10 +16,7 @@ import (
 // Limits of fields that only the generic bridge takes from outside.
 const (
 	maxWordBytes = 64 // collapse key (APNs refuses longer), category, sound, conversation type
-	maxBadge     = 99_999
-	// maxAccountType is above every type of TPNS (the last is 1015).
-	maxAccountType = 9_999
-	defaultSound   = "default"
+	defaultSound = "default"
 )
 
 // genericBodies splits a body into its messages and says whether it was an array.
@@ -173,8 +170,8 @@ func (d *genericDraft) recipients() error {
 			return err
 		}
 	}
-	if d.body.AccountType < 0 || d.body.AccountType > maxAccountType {
-		return fieldLimit("out_of_range", "account_type", maxAccountType)
+	if d.body.AccountType < 0 || d.body.AccountType > models.MaxAccountType {
+		return fieldLimit("out_of_range", "account_type", models.MaxAccountType)
 	}
 	d.base.AccountType = d.body.AccountType
 	return nil
@@ -211,8 +208,8 @@ func (d *genericDraft) look() error {
 	if d.base.Kind == models.KindBadge && b.Badge == nil {
 		return fieldError("required", "badge")
 	}
-	if b.Badge != nil && (*b.Badge < 0 || *b.Badge > maxBadge) {
-		return fieldLimit("out_of_range", "badge", maxBadge)
+	if b.Badge != nil && (*b.Badge < 0 || *b.Badge > models.MaxBadge) {
+		return fieldLimit("out_of_range", "badge", models.MaxBadge)
 	}
 	if !slices.Contains([]string{"", "high", "normal"}, b.Priority) {
 		return fieldError("not_one_of", "priority")

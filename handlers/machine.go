@@ -13,8 +13,9 @@ import (
 // Machine is what the endpoints for programs need: the bridges (called by IM
 // servers) and the device API (called by the app in a phone).
 type Machine struct {
-	Ingest IngestStore
-	Log    *slog.Logger
+	Ingest  IngestStore
+	Devices DeviceStore
+	Log     *slog.Logger
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Rates limit callers; the zero value stands for DefaultRates.
@@ -44,7 +45,19 @@ func (m Machine) Mount(s *web.Server) {
 		im.POST("/:secret/"+p.bridge().Path+"/", web.ByKey, m.machine(in.through(p)))
 	}
 
-	s.API("/device/v1", writeStatus).GET("/openapi.yaml", web.Public, openAPI)
+	// The app in a phone: X-Access-ID and X-Access-Key; and, but for register, that
+	// very device: X-Device-Token and X-Device-Secret.
+	d := newDeviceHandler(m)
+	api := s.API("/device/v1", writeStatus)
+	api.GET("/openapi.yaml", web.Public, openAPI)
+	api.POST("/register", web.ByKey, m.machine(d.app(d.register)))
+	own := func(h echo.HandlerFunc) echo.HandlerFunc { return m.machine(d.app(d.device(h))) }
+	api.POST("/accounts/bind", web.ByKey, own(d.bind))
+	api.POST("/accounts/unbind", web.ByKey, own(d.unbind))
+	api.POST("/badge", web.ByKey, own(d.badge))
+	api.POST("/notifications", web.ByKey, own(d.notifications))
+	api.POST("/receipts", web.ByKey, own(d.receipts))
+	api.POST("/unregister", web.ByKey, own(d.unregister))
 }
 
 // machine turns every error of a route into JSON. It wraps handlers rather than

@@ -97,7 +97,7 @@ func apiErrorOf(err error) *apiError {
 const retryLater = 5 * time.Second
 
 func modelError(m *models.Error) *apiError {
-	e := &apiError{status: http.StatusInternalServerError, code: "internal", field: m.Field, key: m.Key, data: m.Data, err: m}
+	e := &apiError{status: http.StatusInternalServerError, code: "internal", field: m.Field, data: m.Data, err: m}
 	switch m.Kind {
 	case models.Invalid:
 		e.status, e.code = http.StatusBadRequest, "invalid"
@@ -117,11 +117,24 @@ func modelError(m *models.Error) *apiError {
 		e.status, e.code, e.wait = http.StatusServiceUnavailable, "unavailable", retryLater
 	case models.Internal:
 	}
-	if e.status >= 500 {
-		e.key, e.field = "", "" // details are for the log
+	if e.status >= http.StatusInternalServerError {
+		e.field, e.data = "", nil // details are for the log
+		return e
+	}
+	if m.Key != "" {
+		// The word of a model's error is more exact than its kind, and has a sentence
+		// of its own in the catalog.
+		word := strings.TrimPrefix(m.Key, modelKeys)
+		e.key = modelKeys + word
+		if m.Kind == models.Invalid || m.Kind == models.Forbidden || m.Kind == models.Conflict {
+			e.code = word
+		}
 	}
 	return e
 }
+
+// modelKeys starts the catalog keys of models' errors.
+const modelKeys = "errors."
 
 func httpError(h *echo.HTTPError) *apiError {
 	codes := map[int]string{

@@ -29,12 +29,18 @@ import (
 // machineSite is the real server with the machine endpoints, on a real database,
 // with one account, one IM app and one app that it is authorized for.
 type machineSite struct {
-	t     *testing.T
-	store *models.Store
-	raw   *sql.DB // a second connection, to look at and change rows
-	pg    bool
-	url   string
-	log   *safeBuffer
+	t      *testing.T
+	store  *models.Store
+	raw    *sql.DB // a second connection, to look at and change rows
+	pg     bool
+	keys   *models.Keyring
+	url    string
+	server *web.Server
+	// contract judges every exchange of a site with the generic bridge, which it
+	// describes; judged is what it said against the last request.
+	contract *contract
+	judged   error
+	log      *safeBuffer
 
 	mu  sync.Mutex
 	now time.Time
@@ -96,6 +102,9 @@ func eachMachine(t *testing.T, bridge string, rates Rates, fn func(t *testing.T,
 			s.open(dsn)
 			s.seed(bridge)
 			s.serve(rates)
+			if bridge == (genericBridge{}).bridge().ID {
+				s.contract = loadContract(t)
+			}
 			fn(t, s)
 		})
 	}
@@ -116,12 +125,13 @@ func (s *machineSite) advance(d time.Duration) {
 func (s *machineSite) open(dsn string) {
 	s.t.Helper()
 	ctx := context.Background()
-	keys, err := models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	var err error
+	s.keys, err = models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	regions := []models.Region{{ID: "ap-guangzhou", Zh: "广州", En: "Guangzhou"}}
-	s.store, err = models.Open(ctx, models.Options{Database: dsn, Regions: regions, Keys: keys, Now: s.clock})
+	s.store, err = models.Open(ctx, models.Options{Database: dsn, Regions: regions, Keys: s.keys, Now: s.clock})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -174,7 +184,8 @@ func (s *machineSite) serve(rates Rates) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	Machine{Ingest: s.store, Log: log, Now: s.clock, Rates: rates}.Mount(server)
+	Machine{Ingest: s.store, Devices: s.store, Log: log, Now: s.clock, Rates: rates}.Mount(server)
+	s.server = server
 	h := httptest.NewServer(server)
 	s.t.Cleanup(h.Close)
 	s.url = h.URL
@@ -288,5 +299,9 @@ func (s *machineSite) do(method, path string, body []byte, header ...string) rep
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return reply{status: res.StatusCode, header: res.Header, body: b}
+	r := reply{status: res.StatusCode, header: res.Header, body: b}
+	if s.contract != nil && method == http.MethodPost {
+		s.judged = s.contract.check(s.t, req, body, r)
+	}
+	return r
 }

@@ -133,7 +133,7 @@ func (d *genericDraft) identity() error {
 			return err
 		}
 	}
-	d.base.Sender, d.senderName = oneLine(from.ID), cutRunes(oneLine(from.Name), models.MaxTitleRunes)
+	d.base.Sender, d.senderName = oneLine(from.ID), from.Name
 	if utf8.RuneCountInString(d.base.Sender) > models.MaxAccountRunes {
 		return fieldLimit("too_long", "from", models.MaxAccountRunes)
 	}
@@ -301,11 +301,12 @@ func (d *genericDraft) text() {
 	}
 	c.Title, c.Subtitle, c.Body = d.body.Title, d.body.Subtitle, cleanText(d.body.Body)
 	if d.base.Kind == models.KindAlert {
+		c.Speaker = speaker(d.senderName, d.body.Conversation.Name)
 		if c.Body == "" {
 			c.Body = genericText
 		}
 		if cleanText(c.Title) == "" {
-			c.Body = withSpeaker(d.senderName, cutRunes(d.body.Conversation.Name, models.MaxTitleRunes), c.Body)
+			c.Body = withSpeaker(c.Speaker, c.Body)
 		}
 	}
 	fitContent(c)

@@ -25,7 +25,7 @@ func TestGenericMessages(t *testing.T) {
 		SourceID: "g-77", Kind: models.KindAlert, Account: "bob", Sender: "alice", Conversation: "g2",
 		ExpiresAt: testNow().Add(24 * time.Hour),
 		Content: models.Content{
-			Body: "Alice(周末爬山)：几点出发？", Badge: &badge3, Sound: "ding.caf", CollapseKey: "g2", ThreadID: "g2",
+			Body: "Alice(周末爬山)：几点出发？", Speaker: "Alice(周末爬山)", Badge: &badge3, Sound: "ding.caf", CollapseKey: "g2", ThreadID: "g2",
 			Category: "IM", MutableContent: true, InterruptionLevel: "time-sensitive", LowPriority: true,
 			Data: map[string]any{"chat": "g2", "n": json.Number("9007199254740992"), "x": json.Number("0.5")},
 		},
@@ -38,7 +38,7 @@ func TestGenericMessages(t *testing.T) {
 	}{
 		{"person.json", intake{at: []int{0}, messages: []models.Incoming{{
 			SourceID: "2124668323860844544", Kind: models.KindAlert, Account: "bob", Sender: "alice",
-			Content: models.Content{Body: "Alice：你好，离线消息", Sound: "default"},
+			Content: models.Content{Body: "Alice：你好，离线消息", Speaker: "Alice", Sound: "default"},
 		}}}},
 		{"group.json", intake{
 			at: []int{0, -1, 1, 0}, messages: []models.Incoming{group, carol},

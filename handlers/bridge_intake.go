@@ -52,12 +52,13 @@ func (h *ingestHandler) own(c echo.Context) error {
 
 // through serves one bridge's path.
 func (h *ingestHandler) through(p protocol) echo.HandlerFunc {
+	id := p.bridge().ID
 	return func(c echo.Context) error {
 		in, err := h.authenticate(c)
 		if err != nil {
 			return h.refuse(c, p, err)
 		}
-		if in.Bridge() != p.bridge().ID {
+		if in.Bridge() != id {
 			// The secret is good, so its owner may know what is wrong.
 			h.count(in, models.IngestInvalid, 1)
 			return h.refuse(c, p, &apiError{status: http.StatusNotFound, code: "wrong_bridge"})

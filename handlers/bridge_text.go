@@ -46,20 +46,26 @@ func oneLine(s string) string {
 	return cleanText(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(s))
 }
 
-// withSpeaker decorates text with who says it and where, as IM users know it:
-// "昵称：text" from a person, "昵称(群名称)：text" in a group, and without a name
-// "text" or "(群名称):text".
-func withSpeaker(name, group, text string) string {
-	name, group = oneLine(name), oneLine(group)
-	switch {
-	case name != "" && group != "":
-		return name + "(" + group + ")：" + text
-	case name != "":
-		return name + "：" + text
-	case group != "":
-		return "(" + group + "):" + text
+// speaker names who says something and where, as IM users know them: "昵称" for a
+// person, "昵称(群名称)" in a group, "(群名称)" without a name, "" without either.
+func speaker(name, group string) string {
+	name, group = cutRunes(oneLine(name), maxNicknameRunes), cutRunes(oneLine(group), maxNicknameRunes)
+	if group != "" {
+		group = "(" + group + ")"
 	}
-	return text
+	return name + group
+}
+
+// withSpeaker decorates text with its speaker the way IM notifications do:
+// "昵称：text", "昵称(群名称)：text", and for a group alone "(群名称):text".
+func withSpeaker(speaker, text string) string {
+	switch {
+	case speaker == "":
+		return text
+	case strings.HasPrefix(speaker, "("):
+		return speaker + ":" + text
+	}
+	return speaker + "：" + text
 }
 
 // fitContent cuts a content's texts to what is kept.
@@ -75,5 +81,8 @@ func validAccount(id string) bool {
 		!strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// maxNameRunes is how much is kept of a sender's and a conversation's id.
-const maxNameRunes = 128
+// How much is kept of a sender's and a conversation's id, and of their names.
+const (
+	maxNameRunes     = 128
+	maxNicknameRunes = models.MaxTitleRunes/2 - 2
+)

@@ -69,6 +69,7 @@ func (m Incoming) clean(now time.Time) Incoming {
 	c := &m.Content
 	c.Title = cutRunes(c.Title, MaxTitleRunes)
 	c.Subtitle = cutRunes(c.Subtitle, MaxTitleRunes)
+	c.Speaker = cutRunes(c.Speaker, MaxTitleRunes)
 	c.Body = cutRunes(c.Body, MaxBodyRunes)
 	c.Sound = cutBytes(c.Sound, maxWordBytes)
 	c.ThreadID = cutBytes(c.ThreadID, maxWordBytes)

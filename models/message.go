@@ -28,7 +28,10 @@ const (
 // Content is what a message says and how the phone should show it. It is sealed
 // at rest and never logged.
 type Content struct {
-	Title             string         `json:"t,omitempty"`
+	Title string `json:"t,omitempty"`
+	// Speaker is who says it, and in which group, as people know them: what remains
+	// to be shown when an app lets the vendor see the sender only.
+	Speaker           string         `json:"sp,omitempty"`
 	Subtitle          string         `json:"st,omitempty"`
 	Body              string         `json:"b,omitempty"`
 	Badge             *int           `json:"bd,omitempty"` // the request's unread count, if it carried one

@@ -55,6 +55,7 @@ type intake struct {
 	cache   ingestCache
 	stats   ingestStats
 	ids     idMaker
+	inbox   sandboxInbox
 	guard   diskGuard
 	refused atomic.Int64
 

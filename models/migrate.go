@@ -62,12 +62,15 @@ func (d *DB) migrate(ctx context.Context, check bool) error {
 	case check && current < target:
 		return fmt.Errorf("models: migrate: the database has schema %d, this program needs %d: run `hongyan migrate`", current, target)
 	case check:
-		return nil
+		return d.makePartitions(ctx)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("models: migrate: %w", err)
 	}
-	return d.migrateRiver(ctx)
+	if err := d.migrateRiver(ctx); err != nil {
+		return err
+	}
+	return d.makePartitions(ctx)
 }
 
 // SchemaVersion returns the database's schema version and the program's.

@@ -23,8 +23,9 @@ type Receipt struct {
 // MaxReceipts is the most receipts one report carries.
 const MaxReceipts = 500
 
-// earlyLife is how long a receipt waits for the record of its send.
-const earlyLife = 48 * time.Hour
+// earlyLife is how long after a message's acceptance a receipt may wait for the
+// record of its send: as long as the message can live.
+const earlyLife = MaxLife + 24*time.Hour
 
 // Report takes what a phone says about its own deliveries and returns how many
 // receipts told something new. Receipts of messages that this app never had are

@@ -65,9 +65,6 @@ func CheckBinding(key []byte, token string, b Binding, now time.Time) error {
 	return nil
 }
 
-// bindKeyPlace is what an app's binding key is sealed for.
-func bindKeyPlace(appID int64) string { return fmt.Sprintf("apps.bind_key:%d", appID) }
-
 // bindKey returns the app's binding key when it requires signatures, nil when not.
 func (s *Store) bindKey(ctx context.Context, app AppScope) ([]byte, error) {
 	var row struct {
@@ -84,7 +81,7 @@ func (s *Store) bindKey(ctx context.Context, app AppScope) ([]byte, error) {
 	if len(row.BindKey) == 0 {
 		return nil, errors.New("models: app requires binding signatures but has no key")
 	}
-	return s.open(row.BindKey, bindKeyPlace(app.appID))
+	return s.open(row.BindKey, keyPlace("bind_key", app.appID))
 }
 
 // Bind binds accounts to the device. A device has one account per account type:

@@ -216,7 +216,7 @@ func TestBindingSignature(t *testing.T) {
 	eachDB(t, func(t *testing.T, s *Store) {
 		f, ctx := seed(t, s, nil), context.Background()
 		key := []byte("the customer's key")
-		sealed, err := s.seal(key, bindKeyPlace(f.app.appID))
+		sealed, err := s.seal(key, keyPlace("bind_key", f.app.appID))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -141,7 +141,7 @@ func TestPartitions(t *testing.T) {
 }
 
 func TestPurge(t *testing.T) {
-	eachDB(t, func(t *testing.T, s *Store) {
+	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
 		f, ctx := seed(t, s, nil), context.Background()
 		other := addApp(t, s, 1600000011, "ap-guangzhou", "android")
 		s.forgetIngest()
@@ -160,16 +160,21 @@ func TestPurge(t *testing.T) {
 		if _, _, err := s.Record(ctx, "w", []Recording{rec}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.PurgeStep(ctx, f.app.appID); KindOf(err) != Conflict {
-			t.Fatalf("purge of a living app: %v", err)
+		purge := func() {
+			t.Helper()
+			if err := s.PurgeApps(ctx, s.DB); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, err := s.PurgeStep(ctx, 1); KindOf(err) != NotFound {
-			t.Fatalf("purge of no app: %v", err)
-		}
+		purge()
 		exec(t, s.DB, "UPDATE apps SET deleted_at = ? WHERE id = ?", s.Now(), f.app.appID)
-		if err := s.PurgeApps(ctx, s.DB); err != nil {
-			t.Fatal(err)
+		purge() // too soon: others may still accept for it
+		if n := count(t, s.DB, "messages WHERE app_id = ?", f.app.appID); n != 2 {
+			t.Fatalf("%d messages before the purge, want 2", n)
 		}
+		c.Advance(purgeAfter)
+		purge()
+		purge()
 		for _, table := range []string{"messages", "deliveries", "devices", "routes", "device_accounts", "counters", "sandbox_pushes", "batches"} {
 			if n := count(t, s.DB, table+" WHERE app_id = ?", f.app.appID); n != 0 {
 				t.Errorf("%d %s of the deleted app left", n, table)
@@ -192,12 +197,11 @@ func TestPurgeInSmallSteps(t *testing.T) {
 			msgs[i] = message(fmt.Sprint(i), "alice")
 		}
 		f.accept(t, msgs...)
-		exec(t, s.DB, "UPDATE apps SET deleted_at = ? WHERE id = ?", s.Now(), f.app.appID)
 		steps := 0
-		for done := false; !done; steps++ {
+		for more := true; more; steps++ {
 			before := count(t, s.DB, "messages")
 			var err error
-			if done, err = s.PurgeStep(ctx, f.app.appID); err != nil {
+			if more, err = s.purgeStep(ctx, f.app.appID); err != nil {
 				t.Fatal(err)
 			}
 			if n := before - count(t, s.DB, "messages"); n > purgeChunk {
@@ -206,31 +210,6 @@ func TestPurgeInSmallSteps(t *testing.T) {
 		}
 		if steps < 3 {
 			t.Errorf("purged in %d steps", steps)
-		}
-	})
-}
-
-func TestResumeRepaired(t *testing.T) {
-	eachDB(t, func(t *testing.T, s *Store) {
-		f, ctx := seed(t, s, nil), context.Background()
-		for id, state := range map[int]any{3: s.Now(), 4: nil} {
-			exec(t, s.DB, `INSERT INTO credentials (id, account_id, owner_kind, owner_id, channel, environment, kind, fields, paused_at, created_at, updated_at)
-				VALUES (?, 1, 'app', ?, 'apns', 'production', 'p8', ?, ?, ?, ?)`, id, id, []byte{1}, state, s.Now(), s.Now())
-		}
-		f.accept(t, message("1", "alice"), message("2", "alice"), message("3", "alice"))
-		b := claimAll(t, s.DB, "w")[0]
-		rec := Recording{Batch: b}
-		for i, credential := range []int64{3, 4, 5} { // paused, working, gone
-			rec.Rest = append(rec.Rest, Rest{CredentialID: credential, Paused: true, Items: b.Items[i : i+1]})
-		}
-		if _, _, err := s.Record(ctx, "w", []Recording{rec}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.ResumeRepaired(ctx, s.DB); err != nil {
-			t.Fatal(err)
-		}
-		if n := len(claimAll(t, s.DB, "w")); n != 2 {
-			t.Errorf("%d batches resumed, want 2", n)
 		}
 	})
 }

@@ -56,9 +56,15 @@ func engines(t *testing.T, test func(t *testing.T, pairs map[string]string)) {
 	}
 }
 
-// boot runs serve in this process and returns its address and a function that stops
-// it and returns its error.
-func boot(t *testing.T, pairs map[string]string) (address string, stop func() error) {
+// running is a server that boot started in this process.
+type running struct {
+	address string
+	printed string       // for people, until it was ready
+	stop    func() error // returns the error that run ended with
+}
+
+// boot runs serve in this process; it is stopped when the test ends.
+func boot(t *testing.T, pairs map[string]string) running {
 	t.Helper()
 	cfg, err := loadConfig(env(pairs))
 	if err != nil {
@@ -72,7 +78,7 @@ func boot(t *testing.T, pairs map[string]string) (address string, stop func() er
 		ended <- run(ctx, cfg, console{out: &out, log: slog.New(slog.NewTextHandler(logWriter{t}, nil)), ready: func(a net.Addr) { ready <- a }})
 	}()
 	stopped := false
-	stop = func() error {
+	stop := func() error {
 		stopped = true
 		cancel()
 		return <-ended
@@ -86,7 +92,7 @@ func boot(t *testing.T, pairs map[string]string) (address string, stop func() er
 	})
 	select {
 	case a := <-ready:
-		return a.String(), stop
+		return running{a.String(), out.String(), stop}
 	case err := <-ended:
 		stopped = true
 		cancel()
@@ -95,7 +101,7 @@ func boot(t *testing.T, pairs map[string]string) (address string, stop func() er
 		cancel()
 		t.Fatal("does not start")
 	}
-	return "", nil
+	return running{}
 }
 
 // logWriter shows a process's log with the test that booted it.
@@ -158,7 +164,11 @@ func TestUsage(t *testing.T) {
 func TestServe(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, pairs map[string]string) {
-		address, stop := boot(t, pairs)
+		up := boot(t, pairs)
+		address, stop := up.address, up.stop
+		if !strings.Contains(up.printed, "http://"+address+"/setup?token=") {
+			t.Errorf("no setup link in %q", up.printed)
+		}
 		if status, body := get(t, "http://"+address+"/healthz"); status != http.StatusOK {
 			t.Errorf("healthz: %d %s", status, body)
 		}
@@ -228,7 +238,7 @@ func TestServeWrongKey(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, pairs map[string]string) {
 		pairs["SECRET_KEY"] = testKey()
-		_, stop := boot(t, pairs)
+		stop := boot(t, pairs).stop
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +255,7 @@ func TestServeWrongKey(t *testing.T) {
 func TestServeLostKey(t *testing.T) {
 	t.Parallel()
 	pairs := installation(t, "sqlite")
-	_, stop := boot(t, pairs)
+	stop := boot(t, pairs).stop
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +308,7 @@ func TestBackupRestore(t *testing.T) {
 	}
 	must(t, other, "restore", "-force", folder)
 	must(t, other, "doctor")
-	_, stop := boot(t, other)
+	stop := boot(t, other).stop
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +340,7 @@ func TestBackupWithoutKey(t *testing.T) {
 	t.Parallel()
 	pairs := installation(t, "sqlite")
 	folder := filepath.Join(t.TempDir(), "backup")
-	_, stop := boot(t, pairs)
+	stop := boot(t, pairs).stop
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

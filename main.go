@@ -61,6 +61,7 @@ func commands() []command {
 	return []command{
 		{"serve", "[-dump-config]", "start the console, the APIs and the background worker", serveCommand},
 		{"migrate", "[-check]", "bring the database to this program's schema", migrateCommand},
+		{"user", "create-main | create-sub | reset-password | setup-link", "manage logins from the command line", userCommand},
 		{"backup", "[folder]", "copy a running SQLite installation, verified; on Postgres print the pg_dump line", backupCommand},
 		{"restore", "[-force] folder", "put such a copy back", restoreCommand},
 		{"sandbox", "[flags]", "run the simulators of the vendors' services alone", sandboxCommand},

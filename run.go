@@ -150,6 +150,9 @@ func (s *process) startWeb(ctx context.Context) error {
 		return errors.Join(err, ln.Close())
 	}
 	fmt.Fprintf(s.con.out, "Hongyan %s listens on %s\n", version(), ln.Addr())
+	if err := offerSetup(ctx, s.con.out, s.store, s.base.String()); err != nil {
+		return err
+	}
 	if s.con.ready != nil {
 		s.con.ready(ln.Addr())
 	}

@@ -190,7 +190,7 @@ func (s *Store) newBindKey(a *App) (Secret, error) {
 	if err != nil {
 		return "", err
 	}
-	a.SealedBindKey, err = s.keys.Seal([]byte(key), bindKeyPlace(a.ID))
+	a.SealedBindKey, err = s.keys.Seal([]byte(key), keyPlace("bind_key", a.ID))
 	return Secret(key), err
 }
 

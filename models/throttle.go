@@ -83,7 +83,8 @@ func (s *Store) take(ctx context.Context, k tries) (left int, err error) {
 // upsert itself: of two at once, the second sees what the first wrote.
 func (t *Tx) takeOne(key []byte, free int, limit time.Duration, now time.Time) (int, error) {
 	var counts []int
-	err := t.Raw(`INSERT INTO login_attempts (key, failures, until, at) VALUES (?, 1, ?, ?)
+	// GORM takes bytes right after a parenthesis for a list, so failures comes first.
+	err := t.Raw(`INSERT INTO login_attempts (failures, key, until, at) VALUES (1, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET at = excluded.at,
 			failures = CASE WHEN login_attempts.at < ? THEN 1 ELSE login_attempts.failures + 1 END
 		WHERE login_attempts.until <= excluded.at

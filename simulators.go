@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/base32"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"hongyan/models"
@@ -78,7 +80,7 @@ func (s *process) startSimulators(secret models.Secret) error {
 	}
 	keys := &sandbox.MemoryKeys{}
 	keys.Add(key)
-	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys})
+	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys, Recorder: inbox{s.store, s.con.log}})
 	if err != nil {
 		return err
 	}
@@ -91,4 +93,31 @@ func (s *process) startSimulators(secret models.Secret) error {
 func (s *process) simulator(c push.Channel) (push.Options, bool) {
 	o, ok := s.simulators[c]
 	return o, ok
+}
+
+// inbox keeps what a simulator received, for the page of the virtual phones.
+type inbox struct {
+	store *models.Store
+	log   *slog.Logger
+}
+
+// Record implements sandbox.Recorder.
+func (in inbox) Record(ctx context.Context, r sandbox.Received) {
+	route, err := in.store.FindSandboxRoute(ctx, string(r.Channel), r.Token)
+	if models.KindOf(err) == models.NotFound {
+		return // a token that no device of ours has registered, as from a test program
+	}
+	if err == nil {
+		var headers []byte
+		// A map of strings always marshals.
+		headers, _ = json.Marshal(r.Headers)
+		err = in.store.AddSandboxPush(ctx, route, models.SandboxPush{
+			Channel: string(r.Channel), VendorID: r.ID, Status: r.Status, Reason: r.Reason,
+			Ms: int(r.Latency.Milliseconds()), Headers: string(headers), Payload: r.Payload, At: r.At,
+		})
+	}
+	if err != nil {
+		// The phone has it; only the picture of it is missing.
+		in.log.Error("sandbox inbox", "err", err)
+	}
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-const wkPath = "/im/" + siteSecret + "/wukongim"
+	"hongyan/models"
+)
 
 // The captured requests go in, and what the store has afterwards comes out.
 func TestWukongIMEndToEnd(t *testing.T) {
@@ -19,17 +19,17 @@ func TestWukongIMEndToEnd(t *testing.T) {
 		body := fixture(t, "wukongim/v2_person.json")
 		// v2 appends "?event=" to the configured address.
 		for i, want := range []string{`{"accepted":1,"duplicates":0,"status":"ok"}`, `{"accepted":0,"duplicates":1,"status":"ok"}`} {
-			r := s.post(wkPath+"?event=msg.offline", body)
+			r := s.post(s.im("/wukongim?event=msg.offline"), body)
 			if got := strings.TrimSpace(string(r.body)); r.status != 200 || got != want {
 				t.Errorf("request %d: %d %s, want %s", i, r.status, got, want)
 			}
 		}
-		s.post(wkPath+"?event=msg.notify", fixture(t, "wukongim/v2_notify.json"))
-		s.post(wkPath+"?event=user.onlinestatus", fixture(t, "wukongim/v2_online.json"))
-		s.post("/im/"+siteSecret+"?event=msg.offline", fixture(t, "wukongim/v3_person.json"))           // bare address
-		s.post(wkPath+"/?event=msg.offline", gzipped(t, string(body)), "Content-Encoding", "gzip")      // duplicate
-		r := s.post("/im/"+siteSecret+"/?event=msg.offline", fixture(t, "wukongim/v3_group_gzip.json")) // 511 in two commits
-		broken := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_broken_list.json"))       // nobody to reach
+		s.post(s.im("/wukongim?event=msg.notify"), fixture(t, "wukongim/v2_notify.json"))
+		s.post(s.im("/wukongim?event=user.onlinestatus"), fixture(t, "wukongim/v2_online.json"))
+		s.post(s.im("?event=msg.offline"), fixture(t, "wukongim/v3_person.json"))                          // bare address
+		s.post(s.im("/wukongim/?event=msg.offline"), gzipped(t, string(body)), "Content-Encoding", "gzip") // duplicate
+		r := s.post(s.im("/?event=msg.offline"), fixture(t, "wukongim/v3_group_gzip.json"))                // 511 in two commits
+		broken := s.post(s.im("/wukongim?event=msg.offline"), fixture(t, "wukongim/v2_broken_list.json"))  // nobody to reach
 		if r.status != 200 || r.json(t)["accepted"] != 511.0 || broken.status != 200 {
 			t.Errorf("%d %s, broken %d", r.status, r.body, broken.status)
 		}
@@ -43,7 +43,7 @@ func TestWukongIMEndToEnd(t *testing.T) {
 		if diff := cmp.Diff(want, s.stats()); diff != "" {
 			t.Errorf("counted (-want +got)\n%s", diff)
 		}
-		for _, private := range []string{siteSecret, "你好", "alice", "2124668323860844544"} {
+		for _, private := range []string{s.secret, "你好", "alice", "2124668323860844544"} {
 			if strings.Contains(s.log.String(), private) {
 				t.Errorf("the log contains %q", private)
 			}
@@ -64,14 +64,14 @@ func TestBridgeRefusals(t *testing.T) {
 		}{
 			{"unknown secret", "POST", "/im/nope/wukongim?event=msg.offline", good, nil, 404, "unknown_address"},
 			{"unknown secret, bare", "POST", "/im/nope?event=msg.offline", good, nil, 404, "unknown_address"},
-			{"other bridge", "POST", "/im/" + siteSecret + "/messages", good, nil, 404, "wrong_bridge"},
-			{"no bridge", "POST", "/im/" + siteSecret + "/matrix", good, nil, 404, "not_found"},
-			{"GET", "GET", wkPath, nil, nil, 405, "method_not_allowed"},
-			{"no JSON", "POST", wkPath + "?event=msg.offline", []byte("{"), nil, 400, "bad_json"},
-			{"no gzip", "POST", wkPath + "?event=msg.offline", good, []string{"Content-Encoding", "gzip"}, 400, "bad_gzip"},
-			{"brotli", "POST", wkPath + "?event=msg.offline", good, []string{"Content-Encoding", "br"}, 415, "unsupported_encoding"},
-			{"large", "POST", wkPath + "?event=msg.offline", bytes.Repeat([]byte(" "), maxBridgeBody+1), nil, 413, "too_large"},
-			{"larger than the server takes", "POST", wkPath + "?event=msg.offline", bytes.Repeat([]byte(" "), 3<<20), nil, 413, "too_large"},
+			{"other bridge", "POST", s.im("/messages"), good, nil, 404, "wrong_bridge"},
+			{"no bridge", "POST", s.im("/matrix"), good, nil, 404, "not_found"},
+			{"GET", "GET", s.im("/wukongim"), nil, nil, 405, "method_not_allowed"},
+			{"no JSON", "POST", s.im("/wukongim?event=msg.offline"), []byte("{"), nil, 400, "bad_json"},
+			{"no gzip", "POST", s.im("/wukongim?event=msg.offline"), good, []string{"Content-Encoding", "gzip"}, 400, "bad_gzip"},
+			{"brotli", "POST", s.im("/wukongim?event=msg.offline"), good, []string{"Content-Encoding", "br"}, 415, "unsupported_encoding"},
+			{"large", "POST", s.im("/wukongim?event=msg.offline"), bytes.Repeat([]byte(" "), maxBridgeBody+1), nil, 413, "too_large"},
+			{"larger than the server takes", "POST", s.im("/wukongim?event=msg.offline"), bytes.Repeat([]byte(" "), 3<<20), nil, 413, "too_large"},
 		} {
 			r := s.do(c.method, c.path, c.body, c.header...)
 			if code, _ := r.errorCode(t); r.status != c.status || code != c.code {
@@ -81,7 +81,7 @@ func TestBridgeRefusals(t *testing.T) {
 		if n := s.count("messages"); n != 0 {
 			t.Errorf("%d messages stored", n)
 		}
-		if strings.Contains(s.log.String(), siteSecret) {
+		if strings.Contains(s.log.String(), s.secret) {
 			t.Error("the log contains the secret")
 		}
 	})
@@ -95,7 +95,7 @@ func TestErrorLanguage(t *testing.T) {
 			"en-GB,en;q=0.9": `{"error":{"code":"required","message":"to is required","field":"to"}}`,
 			"zh-TW,zh;q=0.9": `{"error":{"code":"required","message":"缺少 to","field":"to"}}`,
 		} {
-			r := s.post("/im/"+siteSecret+"/messages", []byte(`{"body":"x"}`), "Accept-Language", lang)
+			r := s.post(s.im("/messages"), []byte(`{"body":"x"}`), "Accept-Language", lang)
 			if got := strings.TrimSpace(string(r.body)); r.status != 400 || got != want {
 				t.Errorf("%q: %d %s, want %s", lang, r.status, got, want)
 			}
@@ -112,14 +112,17 @@ func TestUnauthorizedIMApp(t *testing.T) {
 		body         []byte
 		status       int
 	}{
-		{"wukongim", wkPath + "?event=msg.offline", offline(map[string]any{"to_uids": []string{"bob", "carol"}}), 200},
-		{"generic", "/im/" + siteSecret + "/messages", []byte(`{"to":["bob","carol"],"body":"hi"}`), 409},
+		{"wukongim", "/wukongim?event=msg.offline", offline(map[string]any{"to_uids": []string{"bob", "carol"}}), 200},
+		{"generic", "/messages", []byte(`{"to":["bob","carol"],"body":"hi"}`), 409},
 	} {
 		t.Run(c.bridge, func(t *testing.T) {
 			t.Parallel()
 			eachMachine(t, c.bridge, Rates{}, func(t *testing.T, s *machineSite) {
-				s.exec(`UPDATE authorizations SET released_at = ?`, s.clock())
-				r := s.post(c.path, c.body)
+				if err := s.store.Release(t.Context(), s.who, s.authorization); err != nil {
+					t.Fatal(err)
+				}
+				s.advance(2 * time.Second) // an ingest is remembered for a second
+				r := s.post(s.im(c.path), c.body)
 				if code, _ := r.errorCode(t); r.status != c.status || code != "not_authorized" {
 					t.Errorf("%d %s", r.status, r.body)
 				}
@@ -129,9 +132,9 @@ func TestUnauthorizedIMApp(t *testing.T) {
 				if diff := cmp.Diff(map[string]int{"unauthorized": 2}, s.stats()); diff != "" {
 					t.Error(diff)
 				}
-				s.exec(`UPDATE authorizations SET released_at = NULL`)
-				s.advance(2 * time.Second) // an ingest is remembered for a second
-				if r := s.post(c.path, c.body); r.status/100 != 2 || s.count("messages") != 2 {
+				s.authorize()
+				s.advance(2 * time.Second)
+				if r := s.post(s.im(c.path), c.body); r.status/100 != 2 || s.count("messages") != 2 {
 					t.Errorf("authorized again: %d %s", r.status, r.body)
 				}
 			})
@@ -146,9 +149,12 @@ func TestAllowList(t *testing.T) {
 			list   string
 			status int
 		}{{"198.51.100.0/24", 403}, {"198.51.100.0/24, 127.0.0.1, ::1", 202}} {
-			s.exec(`UPDATE im_apps SET allow_ips = ?`, c.list)
+			in := models.IMAppInput{Name: s.imApp.Name, SDKAppID: s.imApp.SDKAppID, Bridge: "generic", AllowIPs: c.list}
+			if _, err := s.store.UpdateIMApp(t.Context(), s.who, s.imApp.ID, in, []string{"generic"}); err != nil {
+				t.Fatal(err)
+			}
 			s.advance(2 * time.Second)
-			if r := s.post("/im/"+siteSecret+"/messages", []byte(`{"to":"bob"}`)); r.status != c.status {
+			if r := s.post(s.im("/messages"), []byte(`{"to":"bob"}`)); r.status != c.status {
 				t.Errorf("%s: %d %s", c.list, r.status, r.body)
 			}
 		}
@@ -165,7 +171,7 @@ func TestUnknownSecretsAreLimited(t *testing.T) {
 	rates := DefaultRates()
 	rates.UnknownSecrets = Rate{Every: time.Hour, Burst: 3}
 	eachMachine(t, "generic", rates, func(t *testing.T, s *machineSite) {
-		good := func() int { return s.post("/im/"+siteSecret+"/messages", []byte(`{"to":"bob"}`)).status }
+		good := func() int { return s.post(s.im("/messages"), []byte(`{"to":"bob"}`)).status }
 		if got := good(); got != 202 {
 			t.Fatalf("good secret: %d", got)
 		}
@@ -189,7 +195,7 @@ func TestUnknownSecretsAreLimited(t *testing.T) {
 func TestGenericEndToEnd(t *testing.T) {
 	t.Parallel()
 	eachMachine(t, "generic", Rates{}, func(t *testing.T, s *machineSite) {
-		path := "/im/" + siteSecret + "/messages"
+		path := s.im("/messages")
 		r := s.post(path, fixture(t, "generic/group.json"))
 		first := r.json(t)
 		ids, _ := first["ids"].([]any)
@@ -227,7 +233,7 @@ func TestIntakeUnavailable(t *testing.T) {
 	t.Parallel()
 	eachMachine(t, "wukongim", Rates{}, func(t *testing.T, s *machineSite) {
 		s.store.GuardDisk("/", 1<<62, nil)
-		r := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_person.json"))
+		r := s.post(s.im("/wukongim?event=msg.offline"), fixture(t, "wukongim/v2_person.json"))
 		if code, _ := r.errorCode(t); r.status != 503 || code != "unavailable" || r.header.Get("Retry-After") == "" {
 			t.Errorf("%d %s", r.status, r.body)
 		}
@@ -235,7 +241,7 @@ func TestIntakeUnavailable(t *testing.T) {
 			t.Error(diff)
 		}
 		s.store.GuardDisk("/", 0, nil)
-		if r := s.post(wkPath+"?event=msg.offline", fixture(t, "wukongim/v2_person.json")); r.status != 200 {
+		if r := s.post(s.im("/wukongim?event=msg.offline"), fixture(t, "wukongim/v2_person.json")); r.status != 200 {
 			t.Errorf("with room again: %d %s", r.status, r.body)
 		}
 	})

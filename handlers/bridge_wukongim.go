@@ -168,7 +168,7 @@ func (m *wkMessage) address(in *intake, to []string, text string, now time.Time)
 	}
 	base.Content.ThreadID = base.Conversation
 	base.Content.Data = map[string]any{
-		"channel_id": base.Conversation, "channel_type": int64(m.ChannelType), "message_id": base.SourceID,
+		"channel_id": base.Conversation, "channel_type": int64(m.ChannelType), "message_id": cutRunes(base.SourceID, models.MaxSourceID),
 	}
 	if m.Expire > 0 {
 		// Counted from now and not from the server's timestamp: its clock may be off,

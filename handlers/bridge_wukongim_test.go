@@ -303,6 +303,7 @@ func FuzzWukongIM(f *testing.F) {
 	f.Add("msg.offline", offline(map[string]any{"message_id": json.Number("1e400"), "expire": json.Number("99999999999999999999")}))
 	f.Add("msg.offline", offline(map[string]any{"compress": "gzip", "compress_to_uids": gzipped(f, strings.Repeat("[", 100_000))}))
 	f.Add("msg.offline", []byte("{\"from_uid\":\"\xff\xfe\",\"to_uids\":[\"\xff\"],\"payload\":\""+base64.StdEncoding.EncodeToString([]byte("{\"type\":1,\"content\":\"\xff\"}"))+"\"}"))
+	f.Add("msg.offline", offline(map[string]any{"message_idstr": strings.Repeat("9", 5000), "channel_id": strings.Repeat("<", 5000)}))
 	f.Add("msg.notify", []byte("null"))
 	f.Fuzz(func(t *testing.T, event string, body []byte) {
 		in, err := wukongIM{}.parse(wkRequest(event, body))

@@ -1,8 +1,8 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +30,7 @@ func (p *phone) call(path string, v any) reply {
 		}
 		body = string(b)
 	}
-	header := []string{"X-Access-ID", strconv.Itoa(siteAppID), "X-Access-Key", siteAccessKey}
+	header := []string{"X-Access-ID", strconv.FormatInt(p.s.appID, 10), "X-Access-Key", p.s.accessKey}
 	if p.token != "" {
 		header = append(header, "X-Device-Token", p.token, "X-Device-Secret", p.secret)
 	}
@@ -118,7 +118,7 @@ func TestDeviceLife(t *testing.T) {
 		if s.count("devices WHERE retired_at IS NULL") != 1 || s.count("routes WHERE retired_at IS NULL") != 1 {
 			t.Error("registering again does not revive")
 		}
-		for _, private := range []string{p.secret, siteAccessKey, siteVendorToken, strings.ToLower(siteVendorToken), "carol"} {
+		for _, private := range []string{p.secret, s.accessKey, siteVendorToken, strings.ToLower(siteVendorToken), "carol"} {
 			if strings.Contains(s.log.String(), private) {
 				t.Errorf("the log contains %q", private)
 			}
@@ -145,7 +145,7 @@ func TestDeviceCredentials(t *testing.T) {
 	t.Parallel()
 	eachDeviceSite(t, func(t *testing.T, s *machineSite) {
 		p := registeredPhone(t, s, siteVendorToken)
-		id := strconv.Itoa(siteAppID)
+		id := strconv.FormatInt(s.appID, 10)
 		for _, c := range []struct {
 			name   string
 			header []string
@@ -153,11 +153,11 @@ func TestDeviceCredentials(t *testing.T) {
 		}{
 			{"nothing", nil, "bad_access_key"},
 			{"wrong key", []string{"X-Access-ID", id, "X-Access-Key", "no"}, "bad_access_key"},
-			{"unknown app", []string{"X-Access-ID", "1", "X-Access-Key", siteAccessKey}, "bad_access_key"},
-			{"no number", []string{"X-Access-ID", "x", "X-Access-Key", siteAccessKey}, "bad_access_key"},
-			{"no device", []string{"X-Access-ID", id, "X-Access-Key", siteAccessKey}, "bad_device"},
-			{"wrong secret", []string{"X-Access-ID", id, "X-Access-Key", siteAccessKey, "X-Device-Token", p.token, "X-Device-Secret", "no"}, "bad_device"},
-			{"unknown device", []string{"X-Access-ID", id, "X-Access-Key", siteAccessKey, "X-Device-Token", strings.Repeat("a", 36), "X-Device-Secret", p.secret}, "bad_device"},
+			{"unknown app", []string{"X-Access-ID", "1", "X-Access-Key", s.accessKey}, "bad_access_key"},
+			{"no number", []string{"X-Access-ID", "x", "X-Access-Key", s.accessKey}, "bad_access_key"},
+			{"no device", []string{"X-Access-ID", id, "X-Access-Key", s.accessKey}, "bad_device"},
+			{"wrong secret", []string{"X-Access-ID", id, "X-Access-Key", s.accessKey, "X-Device-Token", p.token, "X-Device-Secret", "no"}, "bad_device"},
+			{"unknown device", []string{"X-Access-ID", id, "X-Access-Key", s.accessKey, "X-Device-Token", strings.Repeat("a", 36), "X-Device-Secret", p.secret}, "bad_device"},
 		} {
 			r := s.post("/device/v1/badge", []byte(`{"badge":1}`), c.header...)
 			if code, _ := r.errorCode(t); r.status != 401 || code != c.code {
@@ -169,8 +169,10 @@ func TestDeviceCredentials(t *testing.T) {
 		if code, _ := r.errorCode(t); code != "bad_device" {
 			t.Errorf("register with a wrong secret: %s", r.body)
 		}
-		s.exec("UPDATE apps SET deleted_at = ?", s.clock())
-		s.advance(time.Minute)
+		if _, err := s.store.ResetAccessKey(t.Context(), s.who, s.appID); err != nil {
+			t.Fatal(err)
+		}
+		s.advance(2 * time.Second)
 		p.must("/badge", map[string]any{"badge": 1}, 401)
 	})
 }
@@ -278,13 +280,11 @@ func TestBindSignature(t *testing.T) {
 // requireSignatures makes the app require binding signatures and returns its key.
 func (s *machineSite) requireSignatures() []byte {
 	s.t.Helper()
-	key := []byte("binding-key")
-	sealed, err := s.keys.Seal(key, fmt.Sprintf("apps.bind_key:%d", siteAppID))
+	_, key, err := s.store.SetBindRequired(context.Background(), s.who, s.appID, true)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.exec("UPDATE apps SET bind_required = ?, bind_key = ?", true, sealed)
-	return key
+	return []byte(key.Reveal())
 }
 
 // A message goes through the generic bridge, and the phone reports on it with the
@@ -293,11 +293,11 @@ func TestReceipts(t *testing.T) {
 	t.Parallel()
 	eachDeviceSite(t, func(t *testing.T, s *machineSite) {
 		p, other := registeredPhone(t, s, siteVendorToken), registeredPhone(t, s, strings.Repeat("ab", 32))
-		r := s.post("/im/"+siteSecret+"/messages", []byte(`{"id":"m-1","from":"alice","to":["bob"],"body":"hi"}`))
+		r := s.post(s.im("/messages"), []byte(`{"id":"m-1","from":"alice","to":["bob"],"body":"hi"}`))
 		ids, _ := r.json(t)["ids"].([]any)
 		id, _ := ids[0].(string)
 		s.exec(`INSERT INTO deliveries (message_id, device_id, app_id, plan_id, channel, state, resolved_at, at)
-			SELECT ?, id, app_id, 1, 'apns', 'accepted', ?, ? FROM devices WHERE token = ?`, id, s.clock(), s.clock(), p.token)
+			SELECT ?, id, app_id, 7, 'apns', 'accepted', ?, ? FROM devices WHERE token = ?`, id, s.clock(), s.clock(), p.token)
 		report := func(p *phone, status string) {
 			p.must("/receipts", map[string]any{"receipts": []any{map[string]any{"message_id": id, "status": status, "at": s.clock().Format(time.RFC3339)}}}, 204)
 		}
@@ -361,12 +361,51 @@ func TestContractExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := s.post("/im/"+siteSecret+"/messages", b); r.status != 202 {
+			if r := s.post(s.im("/messages"), b); r.status != 202 {
 				t.Errorf("example %s of messages: %d %s", name, r.status, r.body)
 			}
 		}
 		if n := s.count("messages"); n == 0 {
 			t.Error("no example of the bridge was stored")
+		}
+	})
+}
+
+func FuzzDeviceBodies(f *testing.F) {
+	f.Add([]byte(`{"routes":[{"channel":"apns","environment":"production","token":"00ff"}],"brand":"Apple","notifications":true}`))
+	f.Add([]byte(`{"account":"bob","account_type":3,"time":1795395377,"signature":"00"}`))
+	f.Add([]byte(`{"receipts":[{"message_id":"0193a5c2-7b1e-7d4f-9a60-3c5e7f8190ab","status":"clicked","at":"2026-11-24T02:15:07Z"}]}`))
+	f.Add([]byte("{\"account\":\"\xff\xfe\",\"routes\":[null],\"receipts\":[{\"at\":\"9999-12-31T23:59:60Z\"}]}"))
+	f.Add([]byte(`{"time":1e400,"account_type":99999999999999999999}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		refused := func(err error) {
+			if e := apiErrorOf(err); e.status < 400 || e.status > 499 {
+				t.Fatalf("input answered with %d: %v", e.status, err)
+			}
+		}
+		var r registerBody
+		if err := decodeJSON(body, &r); err != nil {
+			refused(err)
+		} else if got, err := r.registration(); err != nil {
+			refused(err)
+		} else if len(got.Routes) > models.MaxRoutes {
+			t.Fatalf("%d routes", len(got.Routes))
+		}
+		var b bindBody
+		if err := decodeJSON(body, &b); err != nil {
+			refused(err)
+		} else if got, err := b.binding(); err != nil {
+			refused(err)
+		} else if !validAccount(got.Account) {
+			t.Fatalf("account %q", got.Account)
+		}
+		var rs receiptsBody
+		if err := decodeJSON(body, &rs); err != nil {
+			refused(err)
+		} else if got, err := rs.receipts(); err != nil {
+			refused(err)
+		} else if len(got) == 0 || len(got) > maxReceipts {
+			t.Fatalf("%d receipts", len(got))
 		}
 	})
 }

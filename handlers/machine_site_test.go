@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -29,13 +28,17 @@ import (
 // machineSite is the real server with the machine endpoints, on a real database,
 // with one account, one IM app and one app that it is authorized for.
 type machineSite struct {
-	t      *testing.T
-	store  *models.Store
-	raw    *sql.DB // a second connection, to look at and change rows
-	pg     bool
-	keys   *models.Keyring
-	url    string
-	server *web.Server
+	t     *testing.T
+	store *models.Store
+	raw   *sql.DB // a second connection, to look at and change rows
+	pg    bool
+	// What the seed made.
+	who                             models.Actor
+	productID, appID, authorization int64
+	accessKey, secret               string
+	imApp                           *models.IMApp
+	url                             string
+	server                          *web.Server
 	// contract judges every exchange of a site with the generic bridge, which it
 	// describes; judged is what it said against the last request.
 	contract *contract
@@ -63,13 +66,6 @@ func (s *safeBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
-
-// Ids and secrets of the site.
-const (
-	siteSecret    = "ingest-secret-of-the-site-1234567890"
-	siteAppID     = 1600000001
-	siteAccessKey = "access-key-of-the-site"
-)
 
 var machineTemplate = pgtest.Template{Prepare: func(ctx context.Context, dsn string) error {
 	s, err := models.Open(ctx, models.Options{Database: dsn})
@@ -125,13 +121,12 @@ func (s *machineSite) advance(d time.Duration) {
 func (s *machineSite) open(dsn string) {
 	s.t.Helper()
 	ctx := context.Background()
-	var err error
-	s.keys, err = models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	keys, err := models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	regions := []models.Region{{ID: "ap-guangzhou", Zh: "广州", En: "Guangzhou"}}
-	s.store, err = models.Open(ctx, models.Options{Database: dsn, Regions: regions, Keys: s.keys, Now: s.clock})
+	s.store, err = models.Open(ctx, models.Options{Database: dsn, Regions: regions, Keys: keys, Now: s.clock})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -161,18 +156,49 @@ func (s *machineSite) open(dsn string) {
 	})
 }
 
+// seed walks the seed's way: account, product, IM app, authorization.
 func (s *machineSite) seed(bridge string) {
-	now, hash, key := s.clock(), sha256.Sum256([]byte(siteSecret)), sha256.Sum256([]byte(siteAccessKey))
-	s.exec(`INSERT INTO accounts (id, name, created_at) VALUES (1, 'account', ?)`, now)
-	s.exec(`INSERT INTO products (id, account_id, name, category, region, created_at, updated_at) VALUES (1, 1, 'p', 'im', 'ap-guangzhou', ?, ?)`, now, now)
-	s.exec(`INSERT INTO apps (id, account_id, product_id, region, platform, name, package_name, access_key_hash, access_key, secret_key, created_at, updated_at)
-		VALUES (?, 1, 1, 'ap-guangzhou', 'ios', 'app', 'com.example.im', ?, ?, ?, ?, ?)`, siteAppID, key[:], []byte{1}, []byte{1}, now, now)
-	s.exec(`INSERT INTO plans (id, account_id, app_id, kind, name, created_at, updated_at) VALUES (1, 1, ?, 'im', 'im', ?, ?)`, siteAppID, now, now)
-	s.exec(`INSERT INTO im_apps (id, account_id, name, sdk_app_id, bridge, secret_hash, created_at, updated_at) VALUES (1, 1, 'im', 1400000001, ?, ?, ?, ?)`,
-		bridge, hash[:], now, now)
-	s.exec(`INSERT INTO authorizations (account_id, im_app_id, product_id, app_id, plan_id, prev_state, created_by, created_at)
-		VALUES (1, 1, 1, ?, 1, '', 1, ?)`, siteAppID, now)
+	s.t.Helper()
+	ctx := context.Background()
+	fatal := func(err error) {
+		s.t.Helper()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	u, err := s.store.CreateMainAccount(ctx, models.MainAccount{Name: "公司", UserName: "admin", Password: "a-long-password-7"})
+	fatal(err)
+	s.who = u.Actor("127.0.0.1")
+	p, apps, err := s.store.CreateProduct(ctx, s.who, models.ProductInput{
+		Name: "产品", Category: "social", Region: "ap-guangzhou", Platforms: []string{models.PlatformIOS},
+	})
+	fatal(err)
+	s.productID, s.appID = p.ID, apps[0].ID
+	key, err := s.store.AccessKey(ctx, s.who, s.appID)
+	fatal(err)
+	s.accessKey = key.Reveal()
+	var ids []string
+	for _, b := range Bridges() {
+		ids = append(ids, b.ID)
+	}
+	im, secret, err := s.store.CreateIMApp(ctx, s.who, models.IMAppInput{Name: "IM", Bridge: bridge}, ids)
+	fatal(err)
+	s.imApp, s.secret = im, secret.Reveal()
+	s.authorize()
 }
+
+// authorize lets the IM app push through the app.
+func (s *machineSite) authorize() {
+	s.t.Helper()
+	z, err := s.store.Authorize(context.Background(), s.who, s.imApp.ID, s.productID, s.appID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.authorization = z.ID
+}
+
+// im returns an address below the IM app's ingest address.
+func (s *machineSite) im(rest string) string { return "/im/" + s.secret + rest }
 
 func (s *machineSite) serve(rates Rates) {
 	s.t.Helper()
@@ -222,7 +248,7 @@ func (s *machineSite) stats() map[string]int {
 	if err := s.store.FlushIngest(context.Background()); err != nil {
 		s.t.Fatal(err)
 	}
-	rows, err := s.raw.Query("SELECT outcome, SUM(n) FROM im_app_stats WHERE im_app_id = 1 GROUP BY outcome")
+	rows, err := s.raw.Query("SELECT outcome, SUM(n) FROM im_app_stats WHERE im_app_id = " + strconv.FormatInt(s.imApp.ID, 10) + " GROUP BY outcome")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -245,4 +246,36 @@ func TestIntakeUnavailable(t *testing.T) {
 			t.Errorf("with room again: %d %s", r.status, r.body)
 		}
 	})
+}
+
+// halfStore accepts so many calls and then fails.
+type halfStore struct {
+	IngestStore
+	calls  int
+	counts map[string]int
+}
+
+func (s *halfStore) Accept(_ context.Context, _ models.Ingest, msgs []models.Incoming) (models.Accepted, error) {
+	if s.calls--; s.calls < 0 {
+		return models.Accepted{}, &models.Error{Kind: models.Unavailable}
+	}
+	return models.Accepted{IDs: make([]string, len(msgs)), New: len(msgs)}, nil
+}
+
+func (s *halfStore) CountIngest(_ int64, outcome string, n int) { s.counts[outcome] += n }
+
+// A list too long for one commit is stored commit by commit; when one fails, the
+// request fails as a whole and what is stored is counted as stored.
+func TestAcceptInParts(t *testing.T) {
+	t.Parallel()
+	msgs := make([]models.Incoming, 2*models.MaxBatch+200)
+	for _, c := range []struct{ calls, stored int }{{0, 0}, {2, 2 * models.MaxBatch}, {3, len(msgs)}} {
+		store := &halfStore{calls: c.calls, counts: map[string]int{}}
+		h := newIngestHandler(Machine{Ingest: store, Now: testNow, Rates: DefaultRates()})
+		done, err := h.accept(t.Context(), models.Ingest{}, msgs)
+		h.countAccepted(models.Ingest{}, msgs, done)
+		if (err == nil) != (c.stored == len(msgs)) || len(done.IDs) != c.stored || store.counts["accepted"] != c.stored {
+			t.Errorf("%d calls: %v, %d ids, counted %v", c.calls, err, len(done.IDs), store.counts)
+		}
+	}
 }

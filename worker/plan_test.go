@@ -190,6 +190,10 @@ func TestCompose(t *testing.T) {
 	if got.CollapseKey != "k" || got.ThreadID != "t" || got.HighPriority || got.Title != "My app" {
 		t.Errorf("got %+v", got)
 	}
+	it.Content.Title, it.Content.Speaker = "Your order 17", "Bob(Climbers)"
+	if got := compose(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender}); got.Title != "Bob(Climbers)" {
+		t.Errorf("title %q, want the speaker", got.Title)
+	}
 }
 
 func TestCredentialFor(t *testing.T) {

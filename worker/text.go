@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -30,11 +31,9 @@ func compose(it *models.Item, cfg *models.SendConfig) push.Message {
 	}
 	switch cfg.TextMode {
 	case models.TextSender:
-		// The title names the sender or the conversation; without one the app does.
-		out.Subtitle, out.Body = "", genericBody(cfg.Language)
-		if out.Title == "" {
-			out.Title = cfg.Name
-		}
+		// Who says it, as the bridge understood it; else the title, which names the
+		// sender or the conversation; without either the app.
+		out.Title, out.Subtitle, out.Body = cmp.Or(c.Speaker, c.Title, cfg.Name), "", genericBody(cfg.Language)
 	case models.TextGeneric:
 		out.Title, out.Subtitle, out.Body = cfg.Name, "", genericBody(cfg.Language)
 	}

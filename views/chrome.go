@@ -78,6 +78,11 @@ func (ch Chrome) otherLang() (lang, name string) {
 	return locale.English, "English"
 }
 
+// languages offers the console's languages, each in its own name for itself.
+func languages() []c.Option {
+	return []c.Option{{Value: locale.Chinese, Label: "中文"}, {Value: locale.English, Label: "English"}}
+}
+
 func (u ChromeUser) role(ctx context.Context) string {
 	if u.Main {
 		return locale.T(ctx, "common.main_user")

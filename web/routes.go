@@ -109,7 +109,8 @@ func require(p Permission) echo.MiddlewareFunc {
 			case ok && u.Can(p):
 				return next(c)
 			case ok:
-				return &Error{Kind: KindForbidden}
+				// The sentence says who can grant the right.
+				return &Error{Kind: KindForbidden, Key: "errors.forbidden." + string(p)}
 			case c.Request().Method == http.MethodGet:
 				return SeeOther(c, "/login?next="+url.QueryEscape(c.Request().URL.RequestURI()))
 			default:

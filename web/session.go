@@ -27,6 +27,8 @@ const (
 	// StayFor is how long a browser keeps the session cookie when the user asks to
 	// stay signed in. The session's own limits are the Sessions' business.
 	StayFor = 7 * 24 * time.Hour
+	// themeSystem follows the system's choice, as without a cookie.
+	themeSystem = "system"
 	// keepPreferences is how long a browser keeps language and theme.
 	keepPreferences = 365 * 24 * time.Hour
 	tokenBytes      = 32
@@ -51,6 +53,7 @@ type User struct {
 	Main        bool
 	Permissions []Permission // of a sub-account
 	Lang        string       // the user's own choice, or ""
+	Value       any          // what the Sessions found besides, for the handlers
 }
 
 // Can reports whether u has p.
@@ -252,7 +255,8 @@ func (s *Server) savePreferences(c echo.Context) error {
 			}
 		}
 	}
-	if theme := c.FormValue("theme"); theme == "light" || theme == "dark" {
+	switch theme := c.FormValue("theme"); theme {
+	case "light", "dark", themeSystem:
 		s.setCookie(c, cookieTheme, theme)
 	}
 	return SeeOther(c, SafePath(c.FormValue("back")))

@@ -36,7 +36,8 @@ func folders() map[string]string { return map[string]string{Chinese: "zh", Engli
 // DynamicPrefixes lists the starts of keys that code puts together at run time, as
 // in T(ctx, "permissions."+name). Keys under them count as used.
 func DynamicPrefixes() []string {
-	return []string{"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes."}
+	return []string{"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes.",
+		"nav.", "categories.", "services.", "auditlog."}
 }
 
 // Message is one entry of a catalog. One is empty where the language or the

@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"log/slog"
+	"time"
+
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// Deps is what the pages work with. It is filled once, at start, and never changes.
+type Deps struct {
+	Store *models.Store
+	Log   *slog.Logger
+	// Now is the clock of everything that a page says about time.
+	Now func() time.Time
+	// PublicURL is the address at which browsers and IM servers reach this
+	// installation, without a trailing slash; "" takes each request's own.
+	PublicURL string
+	// Rates limit programs; the zero value stands for DefaultRates.
+	Rates Rates
+	// Sandbox is false where the operator runs no simulators; pages then hide it.
+	Sandbox bool
+}
+
+// NewServer builds the HTTP side of a process: the kit, with what it asks of the
+// console, and every route. Sessions, Decorate and SaveLanguage of o are set here.
+func NewServer(o web.Options, d Deps) (*web.Server, error) {
+	h := &console{Deps: d}
+	o.Sessions, o.Decorate, o.SaveLanguage = h, h.decorate, h.saveLanguage
+	s, err := web.New(o)
+	if err != nil {
+		return nil, err
+	}
+	h.routes(s)
+	return s, nil
+}

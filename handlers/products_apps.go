@@ -1,0 +1,140 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"hongyan/models"
+	"hongyan/views"
+	c "hongyan/views/components"
+	"hongyan/views/locale"
+	"hongyan/web"
+)
+
+func (h *console) appRow(ctx context.Context, now time.Time, a *models.AppView) views.AppRow {
+	row := views.AppRow{
+		ID: a.AccessID(), Platform: platformWord(a.Platform), Icon: platformIcon(a.Platform), Package: a.PackageName,
+		Sandbox: a.Sandbox, Href: appBase(a.ID) + "/config",
+		Menu: []c.Link{
+			{Label: locale.T(ctx, "nav.plans"), Href: appBase(a.ID) + "/plans", Icon: "stack-2"},
+			{Label: locale.T(ctx, "nav.tools"), Href: appBase(a.ID) + "/tools", Icon: "stethoscope"},
+			{Label: locale.T(ctx, "nav.client"), Href: appBase(a.ID) + "/client", Icon: "device-mobile"},
+		},
+	}
+	row.State, row.StateTone = serviceWords(ctx, &a.App)
+	row.NoPackage = locale.T(ctx, "products.no_package")
+	if a.Platform != models.PlatformAndroid {
+		row.NoPackage = locale.T(ctx, "products.no_bundle")
+	}
+	health(ctx, now, a, &row)
+	return row
+}
+
+// certificateNotice is how long before its end a certificate is spoken of.
+const certificateNotice = 30 * 24 * time.Hour
+
+// health says in a few words whether the app is able to push: its credentials of the
+// kind in use (the sandbox's, or the real ones), the worst first.
+func health(ctx context.Context, now time.Time, a *models.AppView, row *views.AppRow) {
+	var usable, untested, paused int
+	var ends *time.Time
+	for _, k := range a.Credentials {
+		if (k.Environment == models.EnvironmentSandbox) != a.Sandbox {
+			continue
+		}
+		switch k.State {
+		case models.CredentialPaused:
+			paused++
+		case models.CredentialWorking:
+			usable++
+		default:
+			untested++
+		}
+		if k.NotAfter != nil && (ends == nil || k.NotAfter.Before(*ends)) {
+			ends = k.NotAfter
+		}
+	}
+	switch {
+	case usable > 0:
+		row.Tone, row.Health = c.OK, locale.Tn(ctx, "products.health_usable", usable)
+	case untested > 0:
+		row.Tone, row.Health = c.Mute, locale.Tn(ctx, "products.health_untested", untested)
+		untested = 0
+	case paused > 0:
+		row.Tone, row.Health = c.Bad, locale.Tn(ctx, "products.health_paused", paused)
+		paused = 0
+	default:
+		row.Tone, row.Health = c.Mute, locale.T(ctx, "products.health_none")
+		return
+	}
+	switch {
+	case paused > 0:
+		row.NoteTone, row.Note = c.Warn, locale.Tn(ctx, "products.health_paused", paused)
+	case ends != nil && !ends.After(now):
+		row.Tone, row.NoteTone, row.Note = c.Bad, c.Bad, locale.T(ctx, "products.health_expired")
+	case ends != nil && ends.Sub(now) < certificateNotice:
+		days := int(ends.Sub(now) / (24 * time.Hour))
+		row.Tone, row.NoteTone, row.Note = c.Warn, c.Warn, locale.Tn(ctx, "products.health_expires", days)
+	case untested > 0:
+		row.Note = locale.Tn(ctx, "products.health_untested", untested)
+	}
+}
+
+type appForm struct {
+	Platform string `form:"platform"`
+}
+
+func appDialog(p *models.ProductView, f appForm, taken string, faults c.FormErrors) templ.Component {
+	form := views.AppForm{Action: "/products/" + number(p.ID) + "/apps/new", Product: p.Name, Platform: f.Platform, Errors: faults}
+	for _, o := range platformOptions(models.Platforms()) {
+		if hasPlatform(p, o.Value) {
+			o.Off, o.Note = true, taken
+		}
+		form.Platforms = append(form.Platforms, o)
+	}
+	return views.AppDialog(form)
+}
+
+func hasPlatform(p *models.ProductView, platform string) bool {
+	return slices.ContainsFunc(p.Apps, func(a models.AppView) bool { return a.Platform == platform })
+}
+
+func (h *console) newApp(ctx echo.Context) error {
+	p, err := h.product(ctx)
+	if err != nil {
+		return err
+	}
+	var f appForm
+	for _, platform := range models.Platforms() {
+		if f.Platform == "" && !hasPlatform(p, platform) {
+			f.Platform = platform
+		}
+	}
+	return h.productsDialog(ctx, http.StatusOK, appDialog(p, f, web.T(ctx, "products.platform_exists"), nil))
+}
+
+func (h *console) createApp(ctx echo.Context) error {
+	var f appForm
+	if err := web.Bind(ctx, &f); err != nil {
+		return err
+	}
+	p, err := h.product(ctx)
+	if err != nil {
+		return err
+	}
+	a, err := h.Store.AddApp(ctx.Request().Context(), h.actor(ctx), p.ID, f.Platform, "")
+	if err == nil {
+		web.Flash(ctx, web.T(ctx, "products.app_created", "Name", p.Name+" · "+platformWord(a.Platform)), web.T(ctx, "products.app_created_detail"))
+		return web.SeeOther(ctx, "/products")
+	}
+	faults, err := formFaults(ctx, err)
+	if err != nil {
+		return err
+	}
+	return h.productsDialog(ctx, http.StatusUnprocessableEntity, appDialog(p, f, web.T(ctx, "products.platform_exists"), faults))
+}

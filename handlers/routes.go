@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// What a page route asks of its user, besides the kit's Public and SignedIn. The
+// main user has every right.
+const (
+	mayView      = web.Permission(models.PermView)      // every user, within his products
+	mayPush      = web.Permission(models.PermPush)      // 全读写, 运营
+	mayConfigure = web.Permission(models.PermConfigure) // 全读写
+	mayIM        = web.Permission(models.PermIM)        // the right to IM apps and authorizations
+	mayContent   = web.Permission(models.PermContent)   // the right to see what messages say
+	mayAudit     = web.Permission(models.PermAudit)     // every user, what concerns him
+	mayUsers     = web.Permission(models.PermUsers)     // the main user
+	mayMain      = web.Permission(models.PermMain)      // the main user
+)
+
+// routes is the site map: what programs call, then every page of the console, area by
+// area, each with what it asks of its user. GET shows, POST changes.
+func (h *console) routes(s *web.Server) {
+	// Programs: IM servers and the app in a phone. Their routes stand in machine.go.
+	Machine{Ingest: h.Store, Devices: h.Store, Log: h.Log, Now: h.Now, Rates: h.Rates}.Mount(s)
+
+	// People.
+	g := s.Console()
+	h.routesAuth(g)
+	h.routesOwn(g)
+	h.routesProducts(g)
+	h.routesAccount(g)
+}
+
+// routesAuth: signing in and out, and the first run.
+func (h *console) routesAuth(g *web.Group) {
+	g.GET("/setup", web.Public, h.setup)
+	g.POST("/setup", web.Public, h.setUp)
+	g.GET("/login", web.Public, h.login(loginMain))
+	g.POST("/login", web.Public, h.signIn(loginMain))
+	g.GET("/login/sub", web.Public, h.login(loginSub))
+	g.POST("/login/sub", web.Public, h.signIn(loginSub))
+	g.POST("/logout", web.Public, h.logout)
+}
+
+// routesOwn: the first page, 快速开始 and 个人设置, for everybody.
+func (h *console) routesOwn(g *web.Group) {
+	g.GET("/", web.SignedIn, h.home)
+	g.GET("/start", mayView, h.start)
+	g.GET("/me", web.SignedIn, h.me)
+	g.POST("/me/password", web.SignedIn, h.changePassword)
+	g.POST("/me/sessions/revoke-others", web.SignedIn, h.revokeOtherSessions)
+	g.POST("/me/sessions/:session/revoke", web.SignedIn, h.revokeSession)
+}
+
+// routesProducts: 产品管理.
+func (h *console) routesProducts(g *web.Group) {
+	g.GET("/products", mayView, h.products)
+	g.GET("/products/new", mayConfigure, h.newProduct)
+	g.POST("/products/new", mayConfigure, h.createProduct)
+	g.GET("/products/:product/edit", mayConfigure, h.editProduct)
+	g.POST("/products/:product/edit", mayConfigure, h.saveProduct)
+	g.GET("/products/:product/delete", mayConfigure, h.askDeleteProduct)
+	g.POST("/products/:product/delete", mayConfigure, h.deleteProduct)
+	g.GET("/products/:product/apps/new", mayConfigure, h.newApp)
+	g.POST("/products/:product/apps/new", mayConfigure, h.createApp)
+	g.GET("/apps/:app", mayView, h.redirectApp)
+}
+
+// routesAccount: 子账号, 操作日志, 账号设置.
+func (h *console) routesAccount(g *web.Group) {
+	g.GET("/users", mayUsers, h.users)
+	g.GET("/users/new", mayUsers, h.newUser)
+	g.POST("/users/new", mayUsers, h.createUser)
+	g.GET("/users/:user/edit", mayUsers, h.editUser)
+	g.POST("/users/:user/edit", mayUsers, h.saveUser)
+	g.GET("/users/:user/password", mayUsers, h.askPassword)
+	g.POST("/users/:user/password", mayUsers, h.resetPassword)
+	g.POST("/users/:user/disable", mayUsers, h.setDisabled(true))
+	g.POST("/users/:user/enable", mayUsers, h.setDisabled(false))
+	g.GET("/users/:user/delete", mayUsers, h.askDeleteUser)
+	g.POST("/users/:user/delete", mayUsers, h.deleteUser)
+	g.GET("/audit", mayAudit, h.audit)
+	g.GET("/account", mayMain, h.accountSettings)
+	g.POST("/account", mayMain, h.saveAccount)
+}

@@ -19,6 +19,8 @@ type Deps struct {
 	PublicURL string
 	// Rates limit programs; the zero value stands for DefaultRates.
 	Rates Rates
+	// RetentionDays is how long records are kept; pages say it.
+	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.
 	Sandbox bool
 }

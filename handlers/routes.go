@@ -30,6 +30,7 @@ func (h *console) routes(s *web.Server) {
 	h.routesOwn(g)
 	h.routesProducts(g)
 	h.routesAccount(g)
+	h.routesPlans(g)
 }
 
 // routesAuth: signing in and out, and the first run.
@@ -83,4 +84,17 @@ func (h *console) routesAccount(g *web.Group) {
 	g.GET("/audit", mayAudit, h.audit)
 	g.GET("/account", mayMain, h.accountSettings)
 	g.POST("/account", mayMain, h.saveAccount)
+}
+
+// routesPlans: 推送计划 with its send records, and 消息轨迹.
+func (h *console) routesPlans(g *web.Group) {
+	g.GET("/apps/:app/plans", mayView, h.plans)
+	g.GET("/apps/:app/plans/new", mayPush, h.newPlan)
+	g.POST("/apps/:app/plans/new", mayPush, h.createPlan)
+	g.GET("/apps/:app/plans/:plan", mayView, h.showPlan)
+	g.GET("/apps/:app/plans/:plan/edit", mayPush, h.editPlan)
+	g.POST("/apps/:app/plans/:plan/edit", mayPush, h.savePlan)
+	g.GET("/apps/:app/plans/:plan/delete", mayPush, h.askDeletePlan)
+	g.POST("/apps/:app/plans/:plan/delete", mayPush, h.deletePlan)
+	g.GET("/apps/:app/messages/:message", mayView, h.message)
 }

@@ -128,3 +128,19 @@ func deviceInfos(ctx context.Context, app AppScope, ids []int64) ([]DeviceInfo, 
 	}
 	return out, nil
 }
+
+// DevicesByID returns the app's devices among ids, for lists that name them.
+func (s *Store) DevicesByID(ctx context.Context, app AppScope, ids []int64) (map[int64]Device, error) {
+	out := make(map[int64]Device, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var devices []Device
+	if err := app.db.read(ctx).Find(&devices, "app_id = ? AND id IN ?", app.appID, ids).Error; err != nil {
+		return nil, fmt.Errorf("models: devices by id: %w", err)
+	}
+	for _, d := range devices {
+		out[d.ID] = d
+	}
+	return out, nil
+}

@@ -330,3 +330,20 @@ func (s *Store) IMAppStats(ctx context.Context, who Actor, id int64, from, to ti
 		Order("hour, outcome").Scan(&rows).Error
 	return rows, failed("im app statistics", err)
 }
+
+// IMAppNames returns the names of the account's IM apps by id, deleted ones too:
+// records outlive them.
+func (s *Store) IMAppNames(ctx context.Context, who Actor) (map[int64]string, error) {
+	if err := who.need(PermView); err != nil {
+		return nil, err
+	}
+	var rows []IMApp
+	if err := s.read(ctx).Select("id", "name").Find(&rows, "account_id = ?", who.AccountID).Error; err != nil {
+		return nil, fmt.Errorf("models: IM app names: %w", err)
+	}
+	out := make(map[int64]string, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.Name
+	}
+	return out, nil
+}

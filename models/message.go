@@ -193,7 +193,7 @@ type Attempt struct {
 
 // Counter metrics.
 const (
-	MetricPlanned  = "planned"  // 计划发送: chosen devices, without the skipped ones
+	MetricPlanned  = "planned"  // 计划发送: chosen devices, without no_device and notify_off
 	MetricAccepted = "accepted" // 实际发送
 	MetricArrived  = "arrived"
 	MetricClicked  = "clicked"

@@ -84,9 +84,7 @@ type Options struct {
 	Limits Limits
 	// Metrics is where the worker's metrics are registered; nil for nowhere.
 	Metrics prometheus.Registerer
-	// Retention is how long records are kept; 0 for the models' default.
-	Retention time.Duration
-	// Upkeep is periodic work beside the data model's own.
+	// Upkeep is periodic work that one process at a time does per database.
 	Upkeep []Upkeep
 }
 
@@ -98,7 +96,6 @@ type Worker struct {
 	lanes   []*lane
 	byDB    map[Database]*lane
 	lines   lines
-	upkeep  []Upkeep
 	metrics *metrics
 	started time.Time // validity of leases is counted from here
 
@@ -132,9 +129,7 @@ func New(o Options) *Worker {
 	for _, d := range o.Store.Databases() {
 		dbs = append(dbs, d)
 	}
-	w := build(o, o.Store, dbs)
-	w.upkeep = append(storeUpkeep(o.Store, o.Retention), o.Upkeep...)
-	return w
+	return build(o, o.Store, dbs)
 }
 
 func build(o Options, c Control, dbs []Database) *Worker {

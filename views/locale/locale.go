@@ -36,8 +36,10 @@ func folders() map[string]string { return map[string]string{Chinese: "zh", Engli
 // DynamicPrefixes lists the starts of keys that code puts together at run time, as
 // in T(ctx, "permissions."+name). Keys under them count as used.
 func DynamicPrefixes() []string {
-	return []string{"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes.",
-		"nav.", "categories.", "services.", "auditlog."}
+	return []string{
+		"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes.", "reasons.", "channels.",
+		"nav.", "categories.", "services.", "auditlog.",
+	}
 }
 
 // Message is one entry of a catalog. One is empty where the language or the
@@ -300,4 +302,15 @@ func T(ctx context.Context, key string, data ...any) string { return From(ctx).T
 // Localizer.Tn.
 func Tn(ctx context.Context, key string, n int, data ...any) string {
 	return From(ctx).Tn(key, n, data...)
+}
+
+// Find translates key like T where the catalogs have it, and reports whether they
+// do: for words that are looked up by a value from outside, such as a vendor's code.
+func Find(ctx context.Context, key string) (string, bool) {
+	l := From(ctx)
+	if l == nil {
+		return "", false
+	}
+	text, tag, err := l.inner.LocalizeWithTag(&i18n.LocalizeConfig{MessageID: key})
+	return text, err == nil && tag.String() == l.lang
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"hongyan/models"
 	"hongyan/push"
@@ -80,7 +81,7 @@ func (s *process) startSimulators(secret models.Secret) error {
 	}
 	keys := &sandbox.MemoryKeys{}
 	keys.Add(key)
-	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys, Recorder: inbox{s.store, s.con.log}})
+	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys, Recorder: inbox{s.store, s.con.log}, SettingsFor: s.simulatorSettings})
 	if err != nil {
 		return err
 	}
@@ -119,5 +120,44 @@ func (in inbox) Record(ctx context.Context, r sandbox.Received) {
 	if err != nil {
 		// The phone has it; only the picture of it is missing.
 		in.log.Error("sandbox inbox", "err", err)
+	}
+}
+
+// simulatorSettings are those of the app that a token belongs to, as its sandbox
+// page has them.
+func (s *process) simulatorSettings(ctx context.Context, token string) (sandbox.Settings, bool) {
+	got, err := s.store.SimulatorFor(ctx, string(push.APNs), token)
+	if err != nil {
+		if models.KindOf(err) != models.NotFound {
+			s.con.log.Error("simulator settings", "err", err)
+		}
+		return sandbox.Settings{}, false
+	}
+	reasons := map[string][]string{
+		models.MixAll:      {"TooManyRequests", "Unregistered", "InternalServerError"},
+		models.MixThrottle: {"TooManyRequests"},
+		models.MixToken:    {"Unregistered"},
+		models.MixServer:   {"InternalServerError", "ServiceUnavailable"},
+	}[got.Mix]
+	set := sandbox.Settings{Latency: time.Duration(got.LatencyMs) * time.Millisecond}
+	if got.ErrorPercent > 0 && len(reasons) > 0 {
+		set.Mix = make(map[string]float64, len(reasons))
+		for _, r := range reasons {
+			set.Mix[r] = float64(got.ErrorPercent) / float64(len(reasons))
+		}
+	}
+	return set, true
+}
+
+// sandboxCredential is this installation's key for simulators, as an app's
+// credential.
+func (s *process) sandboxCredential() models.CredentialInput {
+	return models.CredentialInput{
+		Channel: string(push.APNs), Environment: models.EnvironmentSandbox, Kind: "p8",
+		Fields: map[string]string{
+			"kind": "p8", "p8": string(s.sandboxKey.PEM), "key_id": s.sandboxKey.KeyID, "team_id": s.sandboxKey.TeamID,
+			"environments": "both",
+		},
+		Info: models.CredentialInfo{KeyID: s.sandboxKey.KeyID, TeamID: s.sandboxKey.TeamID},
 	}
 }

@@ -296,6 +296,9 @@ func (s *Store) AppPurged(ctx context.Context, app AppScope) error {
 		if err := updated(res); err != nil {
 			return err
 		}
+		if err := t.Where("key = ?", settingsKey(app.appID)).Delete(&metaRow{}).Error; err != nil {
+			return err
+		}
 		return t.Where("app_id = ?", app.appID).Delete(&Plan{}).Error
 	}))
 }

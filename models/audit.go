@@ -41,13 +41,14 @@ const (
 	AuditAuthorization = "authorization"
 	AuditPlan          = "plan"
 	AuditMessage       = "message"
+	AuditUserData      = "user_data" // all that an app has of one person
 )
 
 // AuditKinds lists the kinds, for a filter.
 func AuditKinds() []string {
 	return []string{
 		AuditProduct, AuditApp, AuditCredential, AuditPlan, AuditIMApp,
-		AuditAuthorization, AuditUser, AuditSession, AuditAccount, AuditMessage,
+		AuditAuthorization, AuditUser, AuditSession, AuditAccount, AuditMessage, AuditUserData,
 	}
 }
 

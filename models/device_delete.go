@@ -63,6 +63,7 @@ func (t *Tx) deleteAccountDevices(appID int64, account string) (int, error) {
 // of their messages' records.
 func (t *Tx) deleteDevices(ids []int64) error {
 	for _, q := range []string{
+		"DELETE FROM meta WHERE key IN (SELECT 'sandbox:' || app_id || ':phone:' || token FROM devices WHERE id IN ?)",
 		"DELETE FROM routes WHERE device_id IN ?",
 		"DELETE FROM device_accounts WHERE device_id IN ?",
 		"DELETE FROM sandbox_pushes WHERE device_id IN ?",

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +79,9 @@ func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, erro
 	c.mu.Unlock()
 	if ok && now.Sub(e.at) < ingestLife && !now.Before(e.at) {
 		return e.in, e.err
+	}
+	if strings.HasPrefix(secret, samplePrefix) {
+		return s.loadSample(ctx, secret, now)
 	}
 	in, err := s.loadIngest(ctx, hash[:], now)
 	if err != nil && KindOf(err) != NotFound {

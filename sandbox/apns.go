@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,9 @@ type APNsConfig struct {
 	Recorder Recorder
 	// Settings to start with.
 	Settings Settings
+	// SettingsFor finds other settings for a device token, false for none. It is
+	// asked for every push that names a token.
+	SettingsFor func(ctx context.Context, token string) (Settings, bool)
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -90,6 +94,7 @@ type APNs struct {
 	tokens      Tokens
 	topics      func(ctx context.Context, topic string) bool
 	recorder    Recorder
+	settingsFor func(ctx context.Context, token string) (Settings, bool)
 	now         func() time.Time
 	reasons     map[string]int
 
@@ -130,7 +135,7 @@ func StartAPNs(cfg APNsConfig) (*APNs, error) {
 	}
 	s := &APNs{
 		ca: cfg.CA, environment: cfg.Environment, keys: cfg.Keys, tokens: cfg.Tokens,
-		topics: cfg.TopicAllowed, recorder: cfg.Recorder, now: cfg.Now, reasons: Reasons(),
+		topics: cfg.TopicAllowed, recorder: cfg.Recorder, settingsFor: cfg.SettingsFor, now: cfg.Now, reasons: Reasons(),
 		conns: make(map[*apnsConn]struct{}),
 	}
 	if s.tokens == nil {
@@ -179,6 +184,18 @@ func (s *APNs) CA() *CA { return s.ca }
 
 // Settings returns the settings in force.
 func (s *APNs) Settings() Settings { return *s.settings.Load() }
+
+// settingsOf returns the settings for one request. Whatever else is wrong with it,
+// its token is noted for the record.
+func (s *APNs) settingsOf(ctx context.Context, r *apnsRequest) Settings {
+	r.token, _ = strings.CutPrefix(r.path, "/3/device/")
+	if s.settingsFor != nil && r.token != "" {
+		if set, ok := s.settingsFor(ctx, r.token); ok {
+			return set
+		}
+	}
+	return *s.settings.Load()
+}
 
 // Set changes the settings for requests that arrive from now on. Unknown reasons
 // and shares over 100 per cent are errors.

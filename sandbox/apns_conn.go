@@ -269,8 +269,9 @@ func (c *apnsConn) complete(id uint32, st *apnsStream, wg *sync.WaitGroup) {
 func (c *apnsConn) answer(id uint32, r *apnsRequest) {
 	s := c.srv
 	at := s.now()
-	a := s.judge(s.ctx, c, r)
-	wait := s.settings.Load().latency()
+	set := s.settingsOf(s.ctx, r)
+	a := s.judge(s.ctx, c, r, &set)
+	wait := set.latency()
 	apnsID := strings.ToLower(r.headers["apns-id"])
 	if !canonicalID(apnsID) {
 		apnsID = uuid.NewString()

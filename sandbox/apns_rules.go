@@ -85,8 +85,7 @@ func (s *APNs) refuse(reason string) apnsAnswer {
 // documents give no order; credentials come first, as a real connection shows: a
 // request with a good provider token and a bad device token is answered
 // BadDeviceToken, one with both bad InvalidProviderToken.
-func (s *APNs) judge(ctx context.Context, c *apnsConn, r *apnsRequest) apnsAnswer {
-	set := s.settings.Load()
+func (s *APNs) judge(ctx context.Context, c *apnsConn, r *apnsRequest, set *Settings) apnsAnswer {
 	if reason := set.roll(); reason != "" {
 		r.authenticated = s.reasons[reason] != http.StatusForbidden
 		a := s.refuse(reason)

@@ -185,7 +185,7 @@ func (p *planner) item(jobs []job, i int) []job {
 		j := newJob(p.k, it, models.OpenTarget{DeviceID: reach[n].Device.ID, ResolvedAt: p.now})
 		j.fresh = true
 		p.choose(&j, i, cfg, &reach[n])
-		j.planned = j.reason != models.ReasonNotifyOff
+		j.planned = j.state != models.StateSkipped
 		jobs = append(jobs, j)
 	}
 	return jobs
@@ -235,8 +235,13 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		j.settle(models.StateSkipped, models.ReasonNotifyOff, p.now)
 		return
 	}
-	if len(r.Routes) == 0 {
+	switch {
+	case len(r.Routes) > 0:
+	case j.fresh:
 		j.settle(models.StateSkipped, models.ReasonNoRoute, p.now)
+		return
+	default: // its token died while the message waited
+		j.settle(models.StateFailed, models.ReasonBadToken, p.now)
 		return
 	}
 	rt, cred := pick(cfg, r.Routes, j.from.RouteID)

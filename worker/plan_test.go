@@ -32,7 +32,7 @@ func TestEndsWithoutSending(t *testing.T) {
 		{name: "notifications off", device: off, id: 1, state: models.StateSkipped, reason: models.ReasonNotifyOff, metric: models.MetricSkipped},
 		{name: "silent ignores notifications off", device: off, id: 1, plan: 1, state: models.StateAccepted, metric: models.MetricAccepted,
 			item: func(it *models.Item) { it.Message.Kind = models.KindSilent }},
-		{name: "no route", device: func(x *models.Reach) { x.Routes = nil }, id: 1, plan: 1, state: models.StateSkipped, reason: models.ReasonNoRoute, metric: models.MetricSkipped},
+		{name: "no route", device: func(x *models.Reach) { x.Routes = nil }, id: 1, state: models.StateSkipped, reason: models.ReasonNoRoute, metric: models.MetricSkipped},
 		{name: "no credential for the channel", device: func(x *models.Reach) { x.Routes[0].Channel = "hw" }, id: 1, plan: 1,
 			state: models.StateFailed, reason: models.ReasonNoCredential, metric: models.MetricFailed},
 		{name: "no credential for the environment", device: func(x *models.Reach) { x.Routes[0].Environment = "development" }, id: 1, plan: 1,

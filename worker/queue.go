@@ -11,22 +11,12 @@ import (
 	"hongyan/models"
 )
 
-// Upkeep is periodic work on a database. In a cluster one process at a time does
-// it, whichever River has elected.
-type Upkeep struct {
-	// Name is unique among the upkeep and stays the same over versions.
-	Name string
-	// Every is the time between two runs. A process that starts does not run it at
-	// once: with many restarts that would be all it does.
-	Every time.Duration
-	// Run does a part that ends within its context; the next run goes on.
-	Run func(ctx context.Context, d *models.DB) error
-}
-
 const (
 	// queueUpkeep is River's queue for periodic work, apart from messages so that
 	// neither delays the other.
 	queueUpkeep = "upkeep"
+	// upkeepWorkers keeps the short pieces going while a long one runs.
+	upkeepWorkers = 2
 	// wakeWorkers is how many wake-ups are taken at once. Each takes no time.
 	wakeWorkers = 10
 	// fetchCooldown is how soon after a fetch River may fetch again: a wake-up of a
@@ -49,7 +39,7 @@ func (l *lane) newQueue() (models.Queue, error) {
 		Logger: l.w.log.With("part", "river"), Workers: workers, FetchCooldown: fetchCooldown,
 		Queues: map[string]river.QueueConfig{
 			models.QueueMessages: {MaxWorkers: wakeWorkers},
-			queueUpkeep:          {MaxWorkers: 1, FetchCooldown: time.Second, FetchPollInterval: 5 * time.Second},
+			queueUpkeep:          {MaxWorkers: upkeepWorkers, FetchCooldown: time.Second, FetchPollInterval: 5 * time.Second},
 		},
 		JobTimeout: upkeepTimeout, RescueStuckJobsAfter: 2 * upkeepTimeout,
 		// Wake-ups are many and tell nothing afterwards.
@@ -62,12 +52,12 @@ func (l *lane) newQueue() (models.Queue, error) {
 	if err := river.AddWorkerSafely(workers, keeper); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
-	for _, u := range l.w.o.Upkeep {
+	for _, u := range l.w.upkeep {
 		keeper.tasks[u.Name] = u
 		cfg.PeriodicJobs = append(cfg.PeriodicJobs, river.NewPeriodicJob(
 			river.PeriodicInterval(u.Every),
 			func() (river.JobArgs, *river.InsertOpts) { return upkeepArgs{Name: u.Name}, nil },
-			&river.PeriodicJobOpts{ID: u.Name},
+			&river.PeriodicJobOpts{ID: u.Name, RunOnStart: u.AtStart},
 		))
 	}
 	q, err := l.db.NewQueue(cfg)

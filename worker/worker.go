@@ -84,7 +84,9 @@ type Options struct {
 	Limits Limits
 	// Metrics is where the worker's metrics are registered; nil for nowhere.
 	Metrics prometheus.Registerer
-	// Upkeep is periodic work that one process at a time does per database.
+	// Retention is how long records are kept; 0 for the models' default.
+	Retention time.Duration
+	// Upkeep is periodic work beside the data model's own.
 	Upkeep []Upkeep
 }
 
@@ -96,6 +98,7 @@ type Worker struct {
 	lanes   []*lane
 	byDB    map[Database]*lane
 	lines   lines
+	upkeep  []Upkeep
 	metrics *metrics
 	started time.Time // validity of leases is counted from here
 
@@ -129,7 +132,9 @@ func New(o Options) *Worker {
 	for _, d := range o.Store.Databases() {
 		dbs = append(dbs, d)
 	}
-	return build(o, o.Store, dbs)
+	w := build(o, o.Store, dbs)
+	w.upkeep = append(storeUpkeep(o.Store, o.Retention), o.Upkeep...)
+	return w
 }
 
 func build(o Options, c Control, dbs []Database) *Worker {

@@ -62,7 +62,7 @@ test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, 
 	CGO_ENABLED=1 $(GO) test -race -timeout 18m ./...
 
 soak: build ## kill -9 under load at any length: make soak ROUNDS=50 SECONDS=10
-	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' .
+	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' ./internal/e2e
 
 bench: build ## print the pipeline's speed as ratios against a bare apns2 loop
 	$(GO) test -count=1 -timeout 0 -run '^$$' -bench . -benchtime 1x .

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"hongyan/handlers"
 	"hongyan/models"
 	"hongyan/push"
 	"hongyan/sandbox"
@@ -110,6 +111,9 @@ func (s *process) start(ctx context.Context) error {
 	if err := s.startSimulators(s.secret); err != nil {
 		return err
 	}
+	if err := s.startWorker(ctx); err != nil {
+		return err
+	}
 	return s.startWeb(ctx)
 }
 
@@ -178,17 +182,25 @@ func (s *process) newServer() (*web.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Options{
+	o := web.Options{
 		Log: s.con.log, Now: time.Now, PublicURL: s.base, TrustedProxies: s.cfg.Proxies,
-		CookieKeys: [2][]byte{sign, encrypt}, Version: version(), Sessions: noSessions{},
-		Ready: s.ready, Registerer: s.metrics,
+		CookieKeys: [2][]byte{sign, encrypt}, Version: version(), Ready: s.ready, Registerer: s.metrics,
+	}
+	if !s.cfg.Web() {
+		o.Sessions = nobody{}
+		return web.New(o)
+	}
+	return handlers.NewServer(o, handlers.Deps{
+		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
+		SandboxKey: handlers.SandboxKey{P8: models.Secret(s.sandboxKey.PEM), KeyID: s.sandboxKey.KeyID, TeamID: s.sandboxKey.TeamID},
 	})
 }
 
-// noSessions knows nobody.
-type noSessions struct{}
+// nobody is signed in to a process that only works.
+type nobody struct{}
 
-func (noSessions) SessionUser(context.Context, web.TokenHash) (web.User, error) {
+// SessionUser implements web.Sessions.
+func (nobody) SessionUser(context.Context, web.TokenHash) (web.User, error) {
 	return web.User{}, web.ErrNoSession
 }
 

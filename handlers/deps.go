@@ -23,6 +23,16 @@ type Deps struct {
 	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.
 	Sandbox bool
+	// SandboxKey is the signing key that the simulators accept, for the button that
+	// puts it into an app's credential. It is the same in every process.
+	SandboxKey SandboxKey
+}
+
+// SandboxKey is an APNs signing key as a vendor would issue it.
+type SandboxKey struct {
+	P8     models.Secret // the .p8 file
+	KeyID  string
+	TeamID string
 }
 
 // NewServer builds the HTTP side of a process: the kit, with what it asks of the

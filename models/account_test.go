@@ -269,6 +269,42 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
+// Sign-ins, page views and a reset of one user at once end well on both engines.
+func TestSessionsAtOnce(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, clock *testClock) {
+		ctx := t.Context()
+		w := newWorld(t, s, "main")
+		sub := w.sub(t, "sub", Rights{Role: RoleRead, AllProducts: true})
+		_, token, err := s.SignIn(ctx, w.login("sub"))
+		must(t, err)
+		clock.Advance(2 * touchEvery)
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				in := w.login("sub")
+				in.IP = fmt.Sprintf("198.51.100.%d", i)
+				if _, _, err := s.SignIn(ctx, in); err != nil && KindOf(err) != Unauthorized {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				if _, _, err := s.SessionByHash(ctx, hashOf(token)); err != nil && KindOf(err) != Unauthorized {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Go(func() {
+			if err := s.ResetPassword(ctx, w.main, sub.UserID, "another password"); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		if n := count(t, s.DB, "login_sessions"); n != 0 {
+			t.Errorf("%d sessions outlive the reset", n)
+		}
+	})
+}
+
 func TestLoginNames(t *testing.T) {
 	eachDB(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // okEvery is how often a success is noted on a credential at most.
@@ -120,12 +122,20 @@ func (s *Store) PauseCredential(ctx context.Context, id, revision int64, code, t
 // credential, at most once a minute. The revision guards it as above, and a paused
 // one stays paused. It is for the worker.
 func (s *Store) CredentialWorked(ctx context.Context, id, revision int64) error {
-	return failed("credential worked", s.write(ctx, func(t *Tx) error {
-		now := t.now()
-		return t.Model(&Credential{}).
+	now := s.Now()
+	// Read first: nearly always there is nothing to note, and a write would wait in
+	// line with the messages.
+	stale := func(q *gorm.DB) *gorm.DB {
+		return q.Model(&Credential{}).
 			Where("id = ? AND revision = ? AND state <> ?", id, revision, CredentialPaused).
-			Where("state <> ? OR last_ok_at IS NULL OR last_ok_at <= ?", CredentialWorking, now.Add(-okEvery)).
-			UpdateColumns(map[string]any{"state": CredentialWorking, "last_ok_at": now}).Error
+			Where("state <> ? OR last_ok_at IS NULL OR last_ok_at <= ?", CredentialWorking, now.Add(-okEvery))
+	}
+	var n int64
+	if err := stale(s.read(ctx)).Count(&n).Error; err != nil || n == 0 {
+		return failed("credential worked", err)
+	}
+	return failed("credential worked", s.write(ctx, func(t *Tx) error {
+		return stale(t.DB).UpdateColumns(map[string]any{"state": CredentialWorking, "last_ok_at": now}).Error
 	}))
 }
 

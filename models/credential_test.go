@@ -174,6 +174,38 @@ func TestPauseAndRepair(t *testing.T) {
 	})
 }
 
+// The work of an app lies in its region's database, wherever the control plane is.
+func TestResumeInRegion(t *testing.T) {
+	for _, engine := range []Dialect{SQLite, Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
+			ctx := t.Context()
+			regions := []Region{{ID: "ap-guangzhou"}, {ID: "ap-shanghai", Prefix: 8, Database: testDSN(t, engine)}}
+			s := openTestStore(t, Options{Database: testDSN(t, engine), Regions: regions})
+			w := newWorld(t, s, "main")
+			_, apps, err := s.CreateProduct(ctx, w.main, ProductInput{Name: "x", Category: "game", Region: "ap-shanghai", Platforms: []string{PlatformIOS}})
+			must(t, err)
+			owner := AppOwner(apps[0].ID)
+			saved, err := s.SaveCredentials(ctx, w.main, owner, p8(EnvironmentProduction))
+			must(t, err)
+			there := s.Databases()[1]
+			waitingBatch(t, there, saved[0].ID)
+			waitingBatch(t, s.DB, saved[0].ID) // another region's: not this app's
+			_, err = s.SaveCredentials(ctx, w.main, owner, p8(EnvironmentProduction))
+			must(t, err)
+			if here, away := count(t, s.DB, "batches WHERE due_at IS NULL"), count(t, there, "batches WHERE due_at IS NULL"); here != 1 || away != 0 {
+				t.Errorf("waiting: %d here, %d in the region", here, away)
+			}
+			_, v, err := s.ScopeForApp(ctx, w.main, apps[0].ID)
+			must(t, err)
+			scope, err := s.scope(&v.App)
+			must(t, err)
+			if scope.db != there {
+				t.Error("the scope opens another database")
+			}
+		})
+	}
+}
+
 // Work that began to wait after its credential was repaired is found by the sweep.
 func TestResumeRepaired(t *testing.T) {
 	eachDB(t, func(t *testing.T, s *Store) {

@@ -113,11 +113,12 @@ func (s *Store) SessionByHash(ctx context.Context, hash [sha256.Size]byte) (*Ses
 // operators from reading, so a failure is only logged.
 func (s *Store) touch(ctx context.Context, sess *Session, now time.Time) {
 	err := s.write(ctx, func(t *Tx) error {
-		res := t.Model(&Session{}).Where("id = ? AND last_seen_at <= ?", sess.ID, now.Add(-touchEvery)).UpdateColumn("last_seen_at", now)
-		if res.Error != nil || res.RowsAffected == 0 {
-			return res.Error
+		// The user before his sessions, as everywhere: two transactions that take
+		// them in different orders would wait for each other.
+		if err := t.Model(&User{}).Where("id = ?", sess.UserID).UpdateColumn("last_seen_at", now).Error; err != nil {
+			return err
 		}
-		return t.Model(&User{}).Where("id = ?", sess.UserID).UpdateColumn("last_seen_at", now).Error
+		return t.Model(&Session{}).Where("id = ? AND last_seen_at <= ?", sess.ID, now.Add(-touchEvery)).UpdateColumn("last_seen_at", now).Error
 	})
 	if err != nil && !canceled(err) {
 		s.log.Warn("session not marked as seen", "error", err)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // Limits on wrong passwords. They count per login name and address, so that a
@@ -197,13 +196,12 @@ func (s *Store) SignIn(ctx context.Context, in Login) (*User, string, error) {
 			return err
 		}
 		// A password reset or a deletion meanwhile must not leave a new session.
-		var n int64
-		err := t.Model(&User{}).Clauses(clause.Locking{Strength: "SHARE"}).
-			Where("id = ? AND password_hash = ? AND disabled_at IS NULL", u.ID, u.PasswordHash).Select("id").Scan(&n).Error
+		var ids []int64
+		err := t.locked().Model(&User{}).Where("id = ? AND password_hash = ? AND disabled_at IS NULL", u.ID, u.PasswordHash).Pluck("id", &ids).Error
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if len(ids) == 0 {
 			return &Error{Kind: Unauthorized, Key: "errors.login.wrong", Data: map[string]any{"Left": left}}
 		}
 		token, err = t.startSession(u.ID, in)

@@ -80,16 +80,35 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 		"Authorize": func(ctx context.Context) error {
 			return only(s.Authorize(ctx, who, v.im.ID, v.product.ID, v.android.ID))
 		},
-		"Candidates":      func(ctx context.Context) error { return nothing(s.Candidates(ctx, who)) },
-		"CreatePlan":      func(ctx context.Context) error { return only(s.CreatePlan(ctx, who, v.ios.ID, "x", "")) },
-		"Credentials":     func(ctx context.Context) error { return nothing(s.Credentials(ctx, who, app)) },
-		"DeleteApp":       func(ctx context.Context) error { return s.DeleteApp(ctx, who, v.android.ID, v.android.Name) },
-		"DeleteIMApp":     func(ctx context.Context) error { return s.DeleteIMApp(ctx, who, v.im.ID, v.im.Name) },
-		"DeletePlan":      func(ctx context.Context) error { return s.DeletePlan(ctx, who, v.ios.ID, v.plan) },
-		"DeleteProduct":   func(ctx context.Context) error { return s.DeleteProduct(ctx, who, v.product.ID, v.product.Name) },
-		"DeleteUser":      func(ctx context.Context) error { return s.DeleteUser(ctx, who, v.sub, "sub") },
-		"DropOldSecret":   func(ctx context.Context) error { return s.DropOldSecret(ctx, who, v.im.ID) },
-		"IMAppByID":       func(ctx context.Context) error { return only(s.IMAppByID(ctx, who, v.im.ID)) },
+		"Candidates":    func(ctx context.Context) error { return nothing(s.Candidates(ctx, who)) },
+		"CreatePlan":    func(ctx context.Context) error { return only(s.CreatePlan(ctx, who, v.ios.ID, "x", "")) },
+		"Credentials":   func(ctx context.Context) error { return nothing(s.Credentials(ctx, who, app)) },
+		"DeleteApp":     func(ctx context.Context) error { return s.DeleteApp(ctx, who, v.android.ID, v.android.Name) },
+		"DeleteIMApp":   func(ctx context.Context) error { return s.DeleteIMApp(ctx, who, v.im.ID, v.im.Name) },
+		"DeletePlan":    func(ctx context.Context) error { return s.DeletePlan(ctx, who, v.ios.ID, v.plan) },
+		"DeleteProduct": func(ctx context.Context) error { return s.DeleteProduct(ctx, who, v.product.ID, v.product.Name) },
+		"DeleteUser":    func(ctx context.Context) error { return s.DeleteUser(ctx, who, v.sub, "sub") },
+		"DropOldSecret": func(ctx context.Context) error { return s.DropOldSecret(ctx, who, v.im.ID) },
+		"IMAppByID":     func(ctx context.Context) error { return only(s.IMAppByID(ctx, who, v.im.ID)) },
+		"IMAppNames": func(ctx context.Context) error {
+			names, err := s.IMAppNames(ctx, who)
+			if err == nil && len(names) == 0 {
+				return notFound("")
+			}
+			return err
+		},
+		"LogUserDataDeletion": func(ctx context.Context) error { return s.LogUserDataDeletion(ctx, who, v.ios.ID) },
+		"SampleSecret":        func(ctx context.Context) error { return only(s.SampleSecret(ctx, who, v.ios.ID)) },
+		"SetSimulatorSettings": func(ctx context.Context) error {
+			return s.SetSimulatorSettings(ctx, who, v.ios.ID, SimulatorSettings{})
+		},
+		"StartFacts": func(ctx context.Context) error {
+			facts, err := s.StartFacts(ctx, who, nil)
+			if err == nil && facts.IMApp == nil {
+				return notFound("")
+			}
+			return err
+		},
 		"IMApps":          func(ctx context.Context) error { return nothing(s.IMApps(ctx, who)) },
 		"LogContentView":  func(ctx context.Context) error { return s.LogContentView(ctx, who, v.ios.ID, "m") },
 		"PendingSync":     func(ctx context.Context) error { return nothing(s.PendingSync(ctx, who, v.ios.ID)) },

@@ -64,8 +64,8 @@ test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, 
 soak: build ## kill -9 under load at any length: make soak ROUNDS=50 SECONDS=10
 	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' ./internal/e2e
 
-bench: build ## print the pipeline's speed as ratios against a bare apns2 loop
-	$(GO) test -count=1 -timeout 0 -run '^$$' -bench . -benchtime 1x .
+bench: ## print the pipeline's speed as ratios against a bare apns2 loop
+	$(GO) run ./bench
 
 clean: ## remove what was built and fetched, not ./data
 	rm -rf bin node_modules

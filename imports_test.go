@@ -45,14 +45,14 @@ func onlyIn() map[string][]string {
 		"gorm.io/":                        {"models"},
 		"github.com/pressly/goose":        {"models"},
 		"github.com/gorilla/":             {"web"},
-		"github.com/sideshow/apns2":       {"push/apns"},
-		"github.com/getkin/kin-openapi":   {},                   // tests only, it is large
-		"github.com/chromedp/":            {"internal/browser"}, // tests only
+		"github.com/sideshow/apns2":       {"push/apns", "bench"}, // bench: the bare loop to compare with
+		"github.com/getkin/kin-openapi":   {},                     // tests only, it is large
+		"github.com/chromedp/":            {"internal/browser"},   // tests only
 		"github.com/stretchr/testify":     {},
 		"github.com/golang/protobuf":      {},
 		"github.com/mattn/go-sqlite3":     {}, // cgo; modernc.org/sqlite is ours
 		"github.com/glebarez/":            {}, // registers the same driver name
-		"hongyan/internal/pgtest":         {},
+		"hongyan/internal/pgtest":         {"bench"},
 		"github.com/labstack/echo/v4":     {".", "web", "handlers"},
 		"github.com/riverqueue/river":     {"models", "worker"},
 		"modernc.org/sqlite":              {"models"},

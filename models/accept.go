@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,8 @@ type intake struct {
 	guard   diskGuard
 	refused atomic.Int64
 
+	rows, atOnce int // see Options.CommitRows and Committers
+
 	mu         sync.RWMutex // held for reading while a unit is queued
 	committers map[*DB]*committer
 	stop       context.CancelFunc
@@ -81,9 +84,9 @@ func (s *Store) StartAccepting(h HandOver) {
 	}
 	in.committers = map[*DB]*committer{}
 	for _, d := range s.unique {
-		c := &committer{db: d, hand: h, ids: &in.ids, queue: make(chan *unit, queuedUnits)}
+		c := &committer{db: d, hand: h, ids: &in.ids, queue: make(chan *unit, queuedUnits), rows: cmp.Or(in.rows, MaxBatch)}
 		in.committers[d] = c
-		for range d.committers() {
+		for range cmp.Or(in.atOnce, d.committers()) {
 			in.running.Go(c.run)
 		}
 	}

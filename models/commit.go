@@ -43,6 +43,7 @@ type committer struct {
 	hand  HandOver
 	ids   *idMaker
 	queue chan *unit
+	rows  int // the most in one transaction, but for a single larger unit
 }
 
 // committers is how many run at once. SQLite has one writer; on Postgres a
@@ -73,15 +74,15 @@ func (c *committer) run() {
 	}
 }
 
-// collect adds what is queued right now, without waiting, up to MaxBatch rows.
+// collect adds what is queued right now, without waiting, as far as it fits.
 func (c *committer) collect(group []*unit, rows int) (full []*unit, carried *unit) {
-	for rows < MaxBatch {
+	for rows < c.rows {
 		select {
 		case u, open := <-c.queue:
 			if !open {
 				return group, nil
 			}
-			if rows += len(u.rows); rows > MaxBatch {
+			if rows += len(u.rows); rows > c.rows {
 				return group, u
 			}
 			group = append(group, u)

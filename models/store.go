@@ -29,6 +29,9 @@ type Options struct {
 	Regions  []Region
 	// MaxConns limits Postgres connections per database; 0 for pgx's default.
 	MaxConns int
+	// CommitRows is the most messages of one accepting transaction and Committers how
+	// many run at once for each database; 0 for what was measured to be best.
+	CommitRows, Committers int
 	// Keys seals secrets and content at rest.
 	Keys *Keyring
 	// Now is the clock; nil for time.Now.
@@ -68,6 +71,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{DB: main, Regions: o.Regions, byRegion: map[string]*DB{}, unique: []*DB{main}, keys: o.Keys, control: newControl()}
+	s.intake.rows, s.intake.atOnce = o.CommitRows, o.Committers
 	byDSN := map[string]*DB{"": main, o.Database: main}
 	for _, r := range o.Regions {
 		d, ok := byDSN[r.Database]

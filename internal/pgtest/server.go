@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ const startTimeout = 60 * time.Second
 // supervise makes the cluster, runs the server, and waits for its standard input
 // to close, which the kernel does when the test process ends in whatever way.
 // Then it stops the server at once and removes everything. Its arguments are the
-// directory and the folder of the server's programs. The time zone is not UTC on
+// directory, the folder of the server's programs and more settings. The time zone is not UTC on
 // purpose: code that leans on the session's zone fails here and not first at a
 // user's.
 const supervise = `
@@ -34,8 +35,7 @@ dir=$1 bin=$2
 "$bin/initdb" -D "$dir/data" -U postgres -A trust --no-sync -E UTF8 --locale=C.UTF-8 >"$dir/log" 2>&1 || exit 1
 "$bin/postgres" -D "$dir/data" -k "$dir" \
   -c listen_addresses= -c max_connections=300 -c timezone=Asia/Shanghai \
-  -c fsync=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 \
-  -c shared_buffers=64MB </dev/null >>"$dir/log" 2>&1 &
+  -c wal_level=minimal -c max_wal_senders=0 $3 </dev/null >>"$dir/log" 2>&1 &
 pid=$!
 cat >/dev/null
 kill -QUIT $pid
@@ -43,8 +43,30 @@ wait $pid
 rm -rf "$dir"
 `
 
+// Settings of the server: for tests nothing needs to survive a power loss, for
+// measurements everything must.
+const (
+	hasty   = "-c fsync=off -c full_page_writes=off -c shared_buffers=64MB"
+	durable = "-c fsync=on -c synchronous_commit=on -c shared_buffers=1GB -c max_wal_size=8GB"
+)
+
+// Durable starts a server of its own whose commits are on disk when they are
+// answered, for measurements, and returns the URL of a new, empty database on it.
+// It goes away with this process. HONGYAN_TEST_POSTGRES counts here too; the
+// database then stays behind.
+func Durable() (string, error) {
+	base, err := startWith(durable)
+	if err != nil {
+		return "", err
+	}
+	name := "hongyan_bench_" + strings.ToLower(rand.Text()[:10])
+	return withDatabase(base, name), admin(base, "CREATE DATABASE "+name+" TEMPLATE template0")
+}
+
 // start returns the URL of the maintenance database of a running server.
-func start() (string, error) {
+func start() (string, error) { return startWith(hasty) }
+
+func startWith(settings string) (string, error) {
 	if given := os.Getenv(EnvURL); given != "" {
 		if _, err := url.Parse(given); err != nil {
 			return "", fmt.Errorf("%s is not a URL", EnvURL)
@@ -70,7 +92,7 @@ func start() (string, error) {
 			return "", err
 		}
 	}
-	exited, err := launch(dir, bin, who)
+	exited, err := launch(dir, bin, settings, who)
 	if err != nil {
 		return "", err
 	}
@@ -79,8 +101,8 @@ func start() (string, error) {
 }
 
 // launch starts the supervisor and returns a channel that closes when it ends.
-func launch(dir, bin string, who *syscall.Credential) (<-chan struct{}, error) {
-	cmd := exec.Command("/bin/sh", "-c", supervise, "pgtest", dir, bin)
+func launch(dir, bin, settings string, who *syscall.Credential) (<-chan struct{}, error) {
+	cmd := exec.Command("/bin/sh", "-c", supervise, "pgtest", dir, bin, settings)
 	cmd.Dir = dir
 	// The server's own variables (PGDATA, PGPORT …) of whoever runs the tests
 	// must not reach it.

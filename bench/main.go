@@ -1,0 +1,185 @@
+// Command bench measures the pipeline and prints every rate as a ratio to a bare
+// sideshow/apns2 loop of the same run: absolute rates say more about the machine
+// and its neighbours than about the program.
+//
+// What is compared takes turns, round by round, and the median counts. The load,
+// the pipeline and the vendor's stand-in share one process and its processors;
+// Postgres runs beside it with every commit on disk.
+//
+//	go run ./bench [-rounds 5] [-seconds 2] [-only sqlite|postgres] [-postgres url]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"hongyan/internal/pgtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are the command's flags.
+type settings struct {
+	rounds   int
+	seconds  float64
+	only     string
+	postgres string
+}
+
+// GOGC of the measurements: the bare loop runs as Go programs do, the product as
+// its own default has it (config.go).
+const (
+	gogcBare = 100
+	gogcOurs = 400
+)
+
+// inFlight is how many goroutines push in the loops without a database.
+const inFlight = 200
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	var o settings
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts")
+	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
+	f.StringVar(&o.only, "only", "", "sqlite or postgres; empty for both")
+	f.StringVar(&o.postgres, "postgres", "", "URL of an empty database to use instead of a server of our own")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	b := &bench{settings: o, out: out, span: time.Duration(o.seconds * float64(time.Second)), values: map[string][]sample{}}
+	defer b.close()
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d processors, %s, GOGC %d for the bare loop and %d for everything else, %d rounds of %v each\n",
+		runtime.GOMAXPROCS(0), runtime.Version(), gogcBare, gogcOurs, o.rounds, b.span)
+	for round := range o.rounds {
+		began := time.Now()
+		if err := b.round(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "round %d: %v\n", round+1, time.Since(began).Round(time.Second))
+	}
+	b.print()
+	return nil
+}
+
+// bench is one run.
+type bench struct {
+	settings
+	out    io.Writer
+	span   time.Duration
+	lab    *lab
+	sites  []*site
+	values map[string][]sample
+	closes []func()
+}
+
+func (b *bench) open(ctx context.Context) error {
+	var err error
+	if b.lab, err = newLab(); err != nil {
+		return err
+	}
+	b.closes = append(b.closes, b.lab.close)
+	dir, err := os.MkdirTemp("", "hongyan-bench-")
+	if err != nil {
+		return err
+	}
+	b.closes = append(b.closes, func() { _ = os.RemoveAll(dir) }) // what stays is below the system's temporary folder
+	dsns := map[string]string{}
+	if b.only != "postgres" {
+		dsns["sqlite"] = dir + "/bench.db"
+	}
+	if b.only != "sqlite" {
+		if dsns["postgres"] = b.postgres; b.postgres == "" {
+			if dsns["postgres"], err = pgtest.Durable(); err != nil {
+				return fmt.Errorf("postgres: %w", err)
+			}
+		}
+	}
+	for _, engine := range []string{"sqlite", "postgres"} {
+		if dsns[engine] == "" {
+			continue
+		}
+		s, err := newSite(ctx, engine, dsns[engine], b.lab)
+		if err != nil {
+			return fmt.Errorf("%s: %w", engine, err)
+		}
+		b.sites = append(b.sites, s)
+		b.closes = append(b.closes, s.close)
+	}
+	return nil
+}
+
+func (b *bench) close() {
+	for i := len(b.closes) - 1; i >= 0; i-- {
+		b.closes[i]()
+	}
+}
+
+// measure runs one measurement from a clean heap.
+func (b *bench) measure(name string, gogc int, f func(span time.Duration) (sample, error)) error {
+	debug.SetGCPercent(gogc)
+	debug.FreeOSMemory()
+	s, err := f(b.span)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	b.values[name] = append(b.values[name], s)
+	return nil
+}
+
+// round measures everything once.
+func (b *bench) round(ctx context.Context) error {
+	err := errors.Join(
+		b.measure("bare", gogcBare, b.lab.bare),
+		b.measure("push", gogcOurs, b.lab.push),
+		b.measure("push, GOGC 100", gogcBare, b.lab.push),
+	)
+	if err != nil {
+		return err
+	}
+	for _, s := range b.sites {
+		if err := b.roundOn(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) roundOn(ctx context.Context, s *site) error {
+	name := func(n string) string { return s.engine + " " + n }
+	work := func(f func(time.Duration) (sample, error)) func(time.Duration) (sample, error) {
+		return func(span time.Duration) (sample, error) { return s.working(ctx, f, span) }
+	}
+	return errors.Join(
+		b.measure(name("accept to recorded"), gogcOurs, work(func(d time.Duration) (sample, error) { return s.direct(ctx, 256, d) })),
+		b.measure(name("http to recorded 256"), gogcOurs, work(func(d time.Duration) (sample, error) { return s.http(256, d) })),
+		b.measure(name("http to recorded 64"), gogcOurs, work(func(d time.Duration) (sample, error) { return s.http(64, d) })),
+		b.measure(name("50 ms vendor"), gogcOurs, work(func(d time.Duration) (sample, error) {
+			b.lab.sink.SetDelay(50 * time.Millisecond)
+			defer b.lab.sink.SetDelay(0)
+			return s.direct(ctx, 256, d)
+		})),
+		b.measure(name("accept, grouped"), gogcOurs, func(d time.Duration) (sample, error) { return s.acceptOnly(ctx, 0, 0, d) }),
+		b.measure(name("accept, one by one"), gogcOurs, func(d time.Duration) (sample, error) { return s.acceptOnly(ctx, 1, s.writers(), d) }),
+	)
+}

@@ -34,6 +34,7 @@ func mayImport() map[string][]string {
 		"push/pushtest":    {"push"},
 		"sandbox/...":      {"sandbox/...", "push"},
 		"static/...":       {},
+		"bench":            {"..."}, // a tool beside the program: it measures all of it
 		"internal/...":     {},      // what tests share
 		"internal/e2e/...": {"..."}, // tests that drive the whole program
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -43,8 +44,9 @@ func (h *console) audit(ctx echo.Context) error {
 	if p.Users, err = h.auditUsers(ctx); err != nil {
 		return err
 	}
+	words := auditWords{ctx: std, clock: clock, products: names, region: h.regionWord}
 	for i := range page.Rows {
-		p.Rows = append(p.Rows, auditRow(std, clock, &page.Rows[i], names))
+		p.Rows = append(p.Rows, words.row(&page.Rows[i]))
 	}
 	p.Previous, p.Next = web.KeysetURLs(ctx, key(page.Newer), key(page.Older))
 	p.Chrome = web.Chrome(ctx)
@@ -111,9 +113,10 @@ func auditName(ctx context.Context, id int64, name string) string {
 	return name
 }
 
-func auditRow(ctx context.Context, clock clock, r *models.AuditLog, products map[int64]string) views.AuditRow {
+func (a auditWords) row(r *models.AuditLog) views.AuditRow {
+	ctx := a.ctx
 	row := views.AuditRow{
-		Time: clock.Short(r.At), TimeFull: clock.Full(r.At), TimeISO: clock.ISO(r.At),
+		Time: a.clock.Exact(r.At), TimeFull: a.clock.Full(r.At), TimeISO: a.clock.ISO(r.At),
 		User: auditName(ctx, r.UserID, r.UserName), IP: r.IP,
 		Action: locale.T(ctx, "auditlog.action."+r.Action), Kind: locale.T(ctx, "auditlog.kind."+r.TargetKind), Target: r.TargetName,
 	}
@@ -123,22 +126,63 @@ func auditRow(ctx context.Context, clock clock, r *models.AuditLog, products map
 	if r.TargetKind == models.AuditApp {
 		row.Kind += " " + r.TargetID // the name alone does not tell the platforms apart
 	}
-	if name := products[r.ProductID]; name != "" && r.TargetKind != models.AuditProduct && name != row.Target {
+	if name := a.products[r.ProductID]; name != "" && r.TargetKind != models.AuditProduct && name != row.Target {
 		row.Kind = name + " · " + row.Kind
 	}
 	before, after := auditFacts(r.Before), auditFacts(r.After)
-	fields := maps.Clone(before)
-	maps.Copy(fields, after)
-	for _, f := range slices.Sorted(maps.Keys(fields)) {
-		ch := views.AuditChange{Field: auditField(ctx, f), Before: auditValue(ctx, f, before[f], products), After: auditValue(ctx, f, after[f], products)}
-		if _, had := before[f]; had && ch.Before == "" && ch.After != "" {
-			ch.Before = locale.T(ctx, "audit.none")
-		}
-		if ch.Before != "" || ch.After != "" {
-			row.Changes = append(row.Changes, ch)
-		}
+	if len(before) > 0 && len(after) > 0 {
+		row.Changes = a.changes(before, after)
+	} else {
+		maps.Copy(after, before)
+		row.Facts = a.facts(after, r.TargetName)
 	}
 	return row
+}
+
+// changes lists the fields of an update, before and after.
+func (a auditWords) changes(before, after map[string]any) []views.AuditChange {
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	var out []views.AuditChange
+	for _, f := range auditOrder(all) {
+		nothing := locale.T(a.ctx, "audit.none")
+		out = append(out, views.AuditChange{
+			Field: a.field(f), Before: cmp.Or(a.value(f, before[f]), nothing), After: cmp.Or(a.value(f, after[f]), nothing),
+		})
+	}
+	return out
+}
+
+// facts says in one line what was made, deleted or done. What is off or empty, and the
+// name that stands beside it, would only fill the page.
+func (a auditWords) facts(all map[string]any, name string) string {
+	var out []string
+	for _, f := range auditOrder(all) {
+		v := a.value(f, all[f])
+		if v == "" || all[f] == false || v == name {
+			continue
+		}
+		if all[f] == true {
+			out = append(out, a.field(f))
+			continue
+		}
+		out = append(out, a.field(f)+" "+v)
+	}
+	return strings.Join(out, " · ")
+}
+
+// auditOrder sorts fields as people look for them: what it is first, switches last.
+func auditOrder(all map[string]any) []string {
+	first := []string{"name", "platform", "region", "role", "all_products", "products", "im_app", "app", "channel", "environment", "kind"}
+	rank := func(f string) int {
+		if i := slices.Index(first, f); i >= 0 {
+			return i
+		}
+		return len(first)
+	}
+	return slices.SortedFunc(maps.Keys(all), func(x, y string) int {
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x, y))
+	})
 }
 
 func auditFacts(text string) map[string]any {
@@ -148,68 +192,88 @@ func auditFacts(text string) map[string]any {
 	}
 	if err := json.Unmarshal([]byte(text), &out); err != nil {
 		// A row of another version: shown whole rather than not at all.
-		return map[string]any{"": text}
+		return map[string]any{"": text} // no field: its text is all there is
 	}
 	return out
 }
 
-// auditField names a field; one that has no name yet is shown as it is.
-func auditField(ctx context.Context, field string) string {
-	key := "auditlog.field." + field
-	if name := locale.T(ctx, key); name != key {
-		return name
-	}
-	return field
+// auditWords turns rows into words.
+type auditWords struct {
+	ctx      context.Context
+	clock    clock
+	products map[int64]string
+	region   func(ctx context.Context, id string) string
 }
 
-// auditValue writes a value for people.
-func auditValue(ctx context.Context, field string, v any, products map[int64]string) string {
+// field names a field.
+func (a auditWords) field(field string) string {
+	if field == "" {
+		return ""
+	}
+	return locale.T(a.ctx, "auditlog.field."+field)
+}
+
+// value writes a value for people.
+func (a auditWords) value(field string, v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case bool:
 		if v {
-			return locale.T(ctx, "audit.yes")
+			return locale.T(a.ctx, "audit.yes")
 		}
-		return locale.T(ctx, "audit.no")
+		return locale.T(a.ctx, "audit.no")
 	case float64:
+		if name := a.products[int64(v)]; field == "products" && name != "" {
+			return name
+		}
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case string:
-		return auditWord(ctx, field, v)
+		return a.word(field, v)
 	case []any:
 		words := make([]string, 0, len(v))
 		for _, one := range v {
-			if id, ok := one.(float64); ok && field == "products" {
-				if name := products[int64(id)]; name != "" {
-					words = append(words, name)
-					continue
-				}
-			}
-			words = append(words, auditValue(ctx, field, one, products))
+			words = append(words, a.value(field, one))
 		}
-		return strings.Join(words, locale.T(ctx, "common.list_separator"))
+		return list(a.ctx, words)
+	case map[string]any:
+		// What a certificate says of itself: the values tell enough.
+		var words []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if word := a.value("", v[name]); word != "" {
+				words = append(words, word)
+			}
+		}
+		return list(a.ctx, words)
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return ""
-	}
-	return string(text)
+	return ""
 }
 
-// auditWord replaces the words that a column holds by those that pages use.
-func auditWord(ctx context.Context, field, v string) string {
+// word replaces the words that a column holds by those that pages use.
+func (a auditWords) word(field, v string) string {
+	if v == "" {
+		return ""
+	}
 	switch field {
 	case "category":
-		return locale.T(ctx, "categories."+v)
+		return locale.T(a.ctx, "categories."+v)
+	case "region":
+		return a.region(a.ctx, v)
 	case "role":
-		role, _ := roleWords(ctx, models.Rights{Role: v})
+		role, _ := roleWords(a.ctx, models.Rights{Role: v})
 		return role
 	case "platform":
 		return platformWord(v)
 	case "fanout":
-		return locale.T(ctx, "auditlog.fanout."+v)
+		return locale.T(a.ctx, "auditlog.fanout."+v)
 	case "text_mode":
-		return locale.T(ctx, "auditlog.text."+v)
+		return locale.T(a.ctx, "auditlog.text."+v)
+	case "state":
+		return locale.T(a.ctx, "auditlog.state."+v)
+	case "environment":
+		return locale.T(a.ctx, "auditlog.environment."+v)
+	case "key":
+		return locale.T(a.ctx, "auditlog.key."+v)
 	}
 	return v
 }

@@ -67,7 +67,7 @@ func (h *console) sessionRows(ctx echo.Context, current int64) ([]views.SessionR
 
 // deviceWords names the browser of a session.
 func deviceWords(ctx context.Context, agent string) string {
-	name, system := browser(agent)
+	name, system := agentWords(agent)
 	switch {
 	case name == "" && system == "":
 		return locale.T(ctx, "me.device_unknown")

@@ -17,11 +17,13 @@ type clock struct {
 
 // Layouts of a moment.
 const (
-	layoutDate   = "2006-01-02"
-	layoutDay    = "01-02 15:04"
-	layoutTime   = "15:04:05"
-	layoutMinute = "2006-01-02 15:04"
-	layoutFull   = "2006-01-02 15:04:05 -07:00"
+	layoutDate       = "2006-01-02"
+	layoutDay        = "01-02 15:04"
+	layoutSecond     = "01-02 15:04:05"
+	layoutYearSecond = "2006-01-02 15:04:05"
+	layoutTime       = "15:04:05"
+	layoutMinute     = "2006-01-02 15:04"
+	layoutFull       = "2006-01-02 15:04:05 -07:00"
 )
 
 // Ago writes how long ago t was, for up to a day, and a date beyond.
@@ -56,6 +58,15 @@ func (k clock) Short(t time.Time) string {
 		return t.Format(layoutDay)
 	}
 	return t.Format(layoutMinute)
+}
+
+// Exact writes t to the second, with its year when that is not this one.
+func (k clock) Exact(t time.Time) string {
+	t = t.In(k.zone)
+	if t.Year() == k.now.In(k.zone).Year() {
+		return t.Format(layoutSecond)
+	}
+	return t.Format(layoutYearSecond)
 }
 
 // Date writes the day of t.
@@ -100,8 +111,8 @@ func list(ctx context.Context, words []string) string {
 	return strings.Join(words, locale.T(ctx, "common.list_separator"))
 }
 
-// browser names the browser and the system of a User-Agent, "" for unknown ones.
-func browser(agent string) (name, system string) {
+// agentWords names the browser and the system of a User-Agent, "" for unknown ones.
+func agentWords(agent string) (name, system string) {
 	for _, b := range []struct{ mark, name string }{
 		// The order matters: most browsers also claim to be Chrome and Safari.
 		{"MicroMessenger/", "WeChat"}, {"Edg/", "Edge"}, {"EdgA/", "Edge"}, {"OPR/", "Opera"},

@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"hongyan/models"
+)
+
+// 快速开始 is ticked by facts: each thing done anywhere ticks its step, and the button
+// of the first open one leads to the page where it is done.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner := s.Account("linruoxi")
+		v := s.Login(owner)
+		step := func(done int, now string, links ...string) *page {
+			t.Helper()
+			p := v.Get("/start").Want(http.StatusOK)
+			if got := len(p.All("li", "class", "done")); got != done {
+				t.Errorf("%d steps are done, want %d:\n%s", got, done, p.Text())
+			}
+			for _, li := range p.All("li", "aria-current", "step") {
+				if title := nodeText(li.FirstChild.NextSibling); !strings.Contains(title, now) {
+					t.Errorf("the current step is %q, want %q", title, now)
+				}
+			}
+			for _, l := range links {
+				p.Link(l)
+			}
+			return p
+		}
+		step(0, "新建产品", "/products/new").Has("0/7", "已完成 0 / 7")
+		// An Android app alone does not help: the sandbox simulates APNs.
+		p, _ := s.Product(owner, "蓝鲸企业聊", models.PlatformAndroid)
+		step(0, "新建产品", "/products").Has("新增应用")
+		app, err := s.Store.AddApp(t.Context(), owner, p.ID, models.PlatformIOS, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := appBase(app.ID)
+		step(1, "创建 IM 应用", "/im-apps/new").Has("蓝鲸企业聊 · iOS，服务接入点 广州")
+		im, _ := s.IMApp(owner, "蓝鲸 IM")
+		step(2, "授权给 IM 应用", "/authorizations?view=im", "/im-apps/"+number(im.ID))
+		if _, err := s.Store.Authorize(t.Context(), owner, im.ID, p.ID, app.ID); err != nil {
+			t.Fatal(err)
+		}
+		step(3, "打开沙箱", base+"/sandbox").Has("已授权给 蓝鲸 IM", "3/7")
+
+		// Who may not do a step is told whom to ask.
+		r := s.Login(s.Sub(owner, "chenmo", models.Rights{Role: models.RoleRead, AllProducts: true}))
+		r.Get("/start").Has("需要全读写权限", "需要运营或全读写权限").NoLink("/im-apps/" + number(im.ID))
+	})
+}

@@ -21,8 +21,10 @@ import (
 	"hongyan/handlers"
 	"hongyan/models"
 	"hongyan/push"
+	"hongyan/push/registry"
 	"hongyan/sandbox"
 	"hongyan/web"
+	"hongyan/worker"
 )
 
 // serveCommand starts everything and runs until the process is told to stop.
@@ -135,6 +137,28 @@ func (s *process) startStore(ctx context.Context) error {
 	}
 	s.parts.started("database", shareQuick, func(context.Context) error { return store.Close() })
 	return prepareStore(ctx, store, s.cfg.CheckOnly)
+}
+
+// startWorker starts what sends, and then the intake, which hands fresh messages
+// to it. A process that only serves leaves them to the others.
+func (s *process) startWorker(ctx context.Context) error {
+	if s.cfg.SQLite() {
+		s.store.GuardDisk(s.cfg.DataDir, s.cfg.DiskMinFree, nil)
+	}
+	var hand models.HandOver
+	if s.cfg.Works() {
+		w := worker.New(worker.Options{
+			Store: s.store, Registry: registry.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
+		})
+		if err := w.Start(ctx); err != nil {
+			return err
+		}
+		s.parts.started("worker", shareWorker, w.Stop)
+		hand = w
+	}
+	s.store.StartAccepting(hand)
+	s.parts.started("intake", shareQuick, s.store.StopAccepting)
+	return nil
 }
 
 // startWeb binds the address and serves the console and the APIs; a process that

@@ -23,16 +23,9 @@ type Deps struct {
 	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.
 	Sandbox bool
-	// SandboxKey is the signing key that the simulators accept, for the button that
-	// puts it into an app's credential. It is the same in every process.
-	SandboxKey SandboxKey
-}
-
-// SandboxKey is an APNs signing key as a vendor would issue it.
-type SandboxKey struct {
-	P8     models.Secret // the .p8 file
-	KeyID  string
-	TeamID string
+	// SandboxCredential is the credential that the simulators accept, for the button
+	// that gives it to an app. It is the same in every process.
+	SandboxCredential models.CredentialInput
 }
 
 // NewServer builds the HTTP side of a process: the kit, with what it asks of the

@@ -57,7 +57,7 @@ type MainAccount struct {
 // password.
 func (in MainAccount) check() (MainAccount, error) {
 	var err error
-	if in.Name, err = label(in.Name, "account_name", "errors.account.name", true, MaxAccountName); err != nil {
+	if in.Name, err = label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName); err != nil {
 		return in, err
 	}
 	if in.UserName, err = userName(in.UserName); err != nil {
@@ -142,7 +142,7 @@ type AccountSettings struct {
 // UpdateAccount saves the settings. Invalid (account_name, time_zone, language,
 // content_days); Forbidden without PermMain.
 func (s *Store) UpdateAccount(ctx context.Context, who Actor, in AccountSettings) (*Account, error) {
-	name, err := label(in.Name, "account_name", "errors.account.name", true, MaxAccountName)
+	name, err := label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName)
 	if err != nil {
 		return nil, err
 	}

@@ -333,7 +333,7 @@ func TestLoginNames(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	eachDBClock(t, func(t *testing.T, s *Store, clock *testClock) {
 		ctx := t.Context()
-		w := newWorld(t, s, "main")
+		newWorld(t, s, "main")
 		guess := func(name, ip string) error {
 			_, _, err := s.SignIn(ctx, Login{Name: name, Password: "a wrong guess", IP: ip})
 			return err
@@ -364,7 +364,6 @@ func TestThrottle(t *testing.T) {
 		if err := guess("nobody", "192.0.2.9"); !errors.As(err, &e) || e.Key != "errors.login.wrong" || e.Data["Left"] != freeTries-1 {
 			t.Errorf("unknown user: %v", err)
 		}
-		_ = w
 	})
 }
 

@@ -177,7 +177,7 @@ func (s *Store) AddApp(ctx context.Context, who Actor, productID int64, platform
 	if !slices.Contains(Platforms(), platform) {
 		return nil, invalid("platform", "errors.app.platform", nil)
 	}
-	name, err := label(name, "name", "errors.app.name", false, MaxAppName)
+	name, err := label(name, "name", "", MaxAppName)
 	if err != nil {
 		return nil, err
 	}

@@ -22,18 +22,20 @@ const (
 // Apple: letters, digits, hyphens and dots; an empty segment is always a typo.
 func CheckPackage(platform, name string) (string, error) {
 	name = strings.TrimSpace(name)
-	rule, limit, key := `^[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)+$`, maxAndroidPackage, "errors.app.package"
+	rule, limit := `^[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)+$`, maxAndroidPackage
+	missing, wrong := "errors.app.package_missing", "errors.app.package"
 	if platform != PlatformAndroid {
-		rule, limit, key = `^[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*$`, maxAppleBundle, "errors.app.bundle"
+		rule, limit = `^[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*$`, maxAppleBundle
+		missing, wrong = "errors.app.bundle_missing", "errors.app.bundle"
 	}
 	if name == "" {
-		return "", invalid("package_name", key+"_missing", nil)
+		return "", invalid("package_name", missing, nil)
 	}
 	if len(name) > limit {
 		return "", invalid("package_name", "errors.text_long", map[string]any{"Max": limit})
 	}
 	if !regexp.MustCompile(rule).MatchString(name) {
-		return "", invalid("package_name", key, nil)
+		return "", invalid("package_name", wrong, nil)
 	}
 	return name, nil
 }
@@ -80,7 +82,7 @@ func (t *Tx) resettle(a *App) error {
 // RenameApp changes the name that pages and generic texts show. Invalid (name);
 // NotFound; Forbidden without PermConfigure.
 func (s *Store) RenameApp(ctx context.Context, who Actor, id int64, name string) (*App, error) {
-	name, err := label(name, "name", "errors.app.name", true, MaxAppName)
+	name, err := label(name, "name", "errors.app.name_missing", MaxAppName)
 	if err != nil {
 		return nil, err
 	}
@@ -252,11 +254,11 @@ func (s *Store) ResetSecretKey(ctx context.Context, who Actor, id int64, passwor
 	return s.resetKey(ctx, who, PermMain, id, "secret_key", []string{"secret_key"}, s.newSecretKey)
 }
 
-func (s *Store) resetKey(ctx context.Context, who Actor, p Permission, id int64, name string, columns []string, make func(*App) (string, error)) (Secret, error) {
+func (s *Store) resetKey(ctx context.Context, who Actor, p Permission, id int64, name string, columns []string, renew func(*App) (string, error)) (Secret, error) {
 	var key string
 	_, err := s.changeApp(ctx, who, p, "reset key", id, columns, func(t *Tx, a *App) error {
 		var err error
-		if key, err = make(a); err != nil {
+		if key, err = renew(a); err != nil {
 			return err
 		}
 		e := a.entry(ActionReset)

@@ -47,13 +47,13 @@ func updated(res *gorm.DB) error {
 }
 
 // label checks a name or description that people typed: trimmed, one line, no
-// control characters, at most max runes, and not empty when required. keys start
-// with prefix: …_missing, …_long, …_chars.
-func label(text, field, prefix string, required bool, limit int) (string, error) {
+// control characters, at most limit runes, and not empty unless missing, the key of
+// the sentence that asks for it, is "".
+func label(text, field, missing string, limit int) (string, error) {
 	text = strings.TrimSpace(text)
 	switch {
-	case text == "" && required:
-		return "", invalid(field, prefix+"_missing", nil)
+	case text == "" && missing != "":
+		return "", invalid(field, missing, nil)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, unprintable):
 		return "", invalid(field, "errors.text_chars", nil)
 	case utf8.RuneCountInString(text) > limit:

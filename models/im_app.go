@@ -63,7 +63,7 @@ type IMAppInput struct {
 // check applies the rules; bridges are the ids of those that exist.
 func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
 	var err error
-	if in.Name, err = label(in.Name, "name", "errors.im_app.name", true, MaxIMAppName); err != nil {
+	if in.Name, err = label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName); err != nil {
 		return in, err
 	}
 	if !slices.Contains(bridges, in.Bridge) {

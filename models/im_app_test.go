@@ -125,13 +125,13 @@ func TestAuthorizations(t *testing.T) {
 		}
 		list, err := s.Authorizations(ctx, w.main)
 		must(t, err)
-		if len(list) != 2 || list[0].Platform != PlatformIOS || list[0].SDKAppID != w.im.SDKAppID || list[0].CreatedName != "main" {
+		if len(list) != 2 || list[0].Platform != PlatformIOS || list[0].SDKAppID != w.im.SDKAppID || list[0].IMBridge != "wukongim" || list[0].CreatedName != "main" {
 			t.Errorf("list: %+v", list)
 		}
 		candidates, err := s.Candidates(ctx, w.main)
 		must(t, err)
 		for _, a := range candidates[0].Apps {
-			if !a.Authorized() || a.IMAppName != "蓝鲸 IM" || a.IMPlanID == 0 {
+			if !a.Authorized() || a.IMAppName != "蓝鲸 IM" || a.IMBridge != "wukongim" || a.IMPlanID == 0 {
 				t.Errorf("candidate: %+v", a)
 			}
 		}

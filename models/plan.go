@@ -41,11 +41,11 @@ func (p *Plan) IsIM() bool { return p.Kind == PlanIM }
 func (p *Plan) facts() facts { return facts{"name": p.Name, "description": p.Description} }
 
 func checkPlan(name, description string) (string, string, error) {
-	name, err := label(name, "name", "errors.plan.name", true, MaxPlanName)
+	name, err := label(name, "name", "errors.plan.name_missing", MaxPlanName)
 	if err != nil {
 		return "", "", err
 	}
-	description, err = label(description, "description", "errors.plan.description", false, MaxPlanDescription)
+	description, err = label(description, "description", "", MaxPlanDescription)
 	return name, description, err
 }
 

@@ -55,10 +55,10 @@ type ProductInput struct {
 
 func (in ProductInput) check() (ProductInput, error) {
 	var err error
-	if in.Name, err = label(in.Name, "name", "errors.product.name", true, MaxProductName); err != nil {
+	if in.Name, err = label(in.Name, "name", "errors.product.name_missing", MaxProductName); err != nil {
 		return in, err
 	}
-	if in.Description, err = label(in.Description, "description", "errors.product.description", false, MaxProductDescription); err != nil {
+	if in.Description, err = label(in.Description, "description", "", MaxProductDescription); err != nil {
 		return in, err
 	}
 	if !slices.Contains(ProductCategories(), in.Category) {

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,8 +70,8 @@ func TestProducts(t *testing.T) {
 
 func asError(t testing.TB, err error) *Error {
 	t.Helper()
-	e, ok := err.(*Error)
-	if !ok {
+	var e *Error
+	if !errors.As(err, &e) {
 		t.Fatalf("not an Error: %v", err)
 	}
 	return e

@@ -44,7 +44,7 @@ func (u *User) facts() facts {
 }
 
 func userName(name string) (string, error) {
-	return label(name, "name", "errors.user.name", true, MaxUserName)
+	return label(name, "name", "errors.user.name_missing", MaxUserName)
 }
 
 // UserInput is a sub-account as a form gives it.

@@ -73,6 +73,7 @@ func uses() []*regexp.Regexp {
 		regexp.MustCompile(`\blabel:"([^"]+)"`),                                            // form tags
 		regexp.MustCompile(`\b(?:notFound|conflict)\("([^"]+)"`),                           // models
 		regexp.MustCompile(`\binvalid\("[^"]*",\s*"([^"]+)"`),                              // models
+		regexp.MustCompile(`"(errors\.[a-z0-9_]+\.[a-z0-9_.]*)"`),                          // models, wherever
 		regexp.MustCompile(`\bError\{[^}]*Key:\s*"([^"]+)"`),                               // models.Error, web.Error
 	}
 }

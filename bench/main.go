@@ -6,7 +6,7 @@
 // the pipeline and the vendor's stand-in share one process and its processors;
 // Postgres runs beside it with every commit on disk.
 //
-//	go run ./bench [-rounds 5] [-seconds 2] [-only sqlite|postgres] [-postgres url]
+//	go run ./bench [-rounds 5] [-seconds 2] [-only sqlite|postgres] [-run regexp] [-postgres url]
 package main
 
 import (
@@ -17,8 +17,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"time"
 
 	"hongyan/internal/pgtest"
@@ -38,6 +40,8 @@ type settings struct {
 	rounds   int
 	seconds  float64
 	only     string
+	match    *regexp.Regexp
+	profile  string
 	postgres string
 }
 
@@ -58,10 +62,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "sqlite or postgres; empty for both")
 	f.StringVar(&o.postgres, "postgres", "", "URL of an empty database to use instead of a server of our own")
+	match := f.String("run", "", "only measurements whose name matches; the bare loop always runs")
+	f.StringVar(&o.profile, "cpuprofile", "", "file for a profile of the run")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
 		}
+		return err
+	}
+	var err error
+	if o.match, err = regexp.Compile(*match); err != nil {
 		return err
 	}
 	b := &bench{settings: o, out: out, span: time.Duration(o.seconds * float64(time.Second)), values: map[string][]sample{}}
@@ -71,6 +81,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%d processors, %s, GOGC %d for the bare loop and %d for everything else, %d rounds of %v each\n",
 		runtime.GOMAXPROCS(0), runtime.Version(), gogcBare, gogcOurs, o.rounds, b.span)
+	stop, err := profileTo(o.profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for round := range o.rounds {
 		began := time.Now()
 		if err := b.round(ctx); err != nil {
@@ -80,6 +95,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	b.print()
 	return nil
+}
+
+// profileTo profiles the processor until stop, unless file is empty.
+func profileTo(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // a profile cut short says so when it is read
+	}, nil
 }
 
 // bench is one run.
@@ -137,6 +170,9 @@ func (b *bench) close() {
 
 // measure runs one measurement from a clean heap.
 func (b *bench) measure(name string, gogc int, f func(span time.Duration) (sample, error)) error {
+	if name != "bare" && !b.match.MatchString(name) {
+		return nil
+	}
 	debug.SetGCPercent(gogc)
 	debug.FreeOSMemory()
 	s, err := f(b.span)

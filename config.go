@@ -38,7 +38,7 @@ type Config struct {
 
 	DataDir     string
 	DatabaseURL string // "" is SQLite in DataDir
-	MaxConns    int    // per database and process; 0 is pgx's default
+	MaxConns    int    // per database and process; 0 is 16 or more
 	Role        Role
 	Regions     []models.Region
 	CheckOnly   bool // MIGRATE=check: do not migrate at start
@@ -107,7 +107,7 @@ func options() []option {
 			func(c *Config, v string) (err error) { c.Proxies, err = prefixes(v); return err }},
 		{"DATABASE_URL", "URL", "", true, "postgres://user:password@host/database. Empty: SQLite in DATA_DIR.",
 			postgresURL},
-		{"DATABASE_MAX_CONNS", "number", "0", false, "Most connections to each Postgres database from this process. 0: 4 or the number of CPUs, whichever is more.",
+		{"DATABASE_MAX_CONNS", "number", "0", false, "Most connections to each Postgres database from this process. 0: 16 or the number of CPUs, whichever is more.",
 			number(func(c *Config) *int { return &c.MaxConns }, 0, 10_000)},
 		{"DATA_DIR", "folder", "./data", false, "Where SQLite and the generated secret key are kept.",
 			func(c *Config, v string) error { c.DataDir = filepath.Clean(v); return nil }},

@@ -32,6 +32,10 @@ const (
 // readerConns is the size of SQLite's pool of read-only connections.
 const readerConns = 8
 
+// defaultConns is the least number of Postgres connections: committers, recorder,
+// lookups and River's listeners hold up to ten at once, and pages want theirs.
+const defaultConns = 16
+
 // DB is one database. On SQLite all writes go through one connection, shared
 // with River; pages read from a pool of their own, so that a page never waits
 // for a commit.
@@ -95,6 +99,8 @@ func (d *DB) openPostgres(ctx context.Context, o dbOptions) error {
 	}
 	if o.maxConns > 0 {
 		cfg.MaxConns = int32(o.maxConns) //nolint:gosec // a small configured number
+	} else {
+		cfg.MaxConns = max(cfg.MaxConns, defaultConns)
 	}
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	if d.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {

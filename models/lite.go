@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // statements are the hot path's SQLite statements, prepared once on the write
@@ -50,6 +51,10 @@ func (t *Tx) lite(ctx context.Context, q string) *sql.Stmt {
 // writeRetries bounds how often a transaction is run again after a deadlock.
 const writeRetries = 3
 
+// hotTimeout bounds one hot transaction on Postgres, so that a server which no
+// longer answers refuses messages instead of holding them.
+const hotTimeout = 30 * time.Second
+
 // writeHot is write for the hot path: statements are prepared, and a
 // transaction that lost a deadlock or a serialization check is run again, so fn
 // must start from scratch each time. It is not cut short by the caller's
@@ -57,9 +62,14 @@ const writeRetries = 3
 func (d *DB) writeHot(ctx context.Context, fn func(context.Context, *Tx) error) error {
 	ctx = context.WithoutCancel(ctx)
 	if d.Dialect == SQLite {
+		// No timeout: SQLite's driver starts a goroutine per statement to watch one.
 		if err := d.prepare(ctx); err != nil {
 			return err
 		}
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, hotTimeout)
+		defer cancel()
 	}
 	for try := 0; ; try++ {
 		err := d.write(ctx, func(t *Tx) error { return fn(ctx, t) })

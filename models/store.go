@@ -27,7 +27,8 @@ type Options struct {
 	// Database is a postgres:// URL or the path of a SQLite file.
 	Database string
 	Regions  []Region
-	// MaxConns limits Postgres connections per database; 0 for pgx's default.
+	// MaxConns limits Postgres connections per database; 0 for 16, or the
+	// number of CPUs if that is more.
 	MaxConns int
 	// CommitRows is the most messages of one accepting transaction and Committers how
 	// many run at once for each database; 0 for what was measured to be best.

@@ -216,7 +216,7 @@ func (s *process) newServer() (*web.Server, error) {
 	}
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
-		SandboxCredential: s.sandboxCredential(),
+		SandboxCredential: s.sandboxCredential(), Channels: registry.Lookup, Simulator: s.simulator,
 	})
 }
 

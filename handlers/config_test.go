@@ -89,7 +89,7 @@ func TestConfigKeys(t *testing.T) {
 			t.Error("the binding key is shown twice")
 		}
 		v.Get(base + "/config/keys/reset?key=bind").Submit(base + "/config/keys/reset").To(config).Has("现在就复制绑定密钥")
-		v.Get(base+"/config/bind").Has("可以把任何账号绑到自己的手机").Submit(base + "/config/bind").To(config).Has("已关闭绑定签名")
+		v.Get(base + "/config/bind").Has("可以把任何账号绑到自己的手机").Submit(base + "/config/bind").To(config).Has("已关闭绑定签名")
 
 		v.Get("/audit").Has("SecretKey")
 		if strings.Contains(s.Log.String(), secret.Reveal()) {
@@ -129,8 +129,13 @@ func TestFullPush(t *testing.T) {
 		full.Post(base+"/config/full", "on", "1").Want(http.StatusForbidden)
 
 		v.Get(config).Has("仅限IM推送（免费）").Link(base + "/config/full")
-		v.Submit(base+"/config/full").To(base+"/config#full").Has("已开通完整推送", "关闭完整推送")
-		v.Get(base + "/config/full").Has("恢复为“仅限IM推送（免费）”").Submit(base + "/config/full").To(base + "/config#full").Has("已关闭完整推送")
+		// The redirect ends at the card, a part of the address that no browser sends.
+		if to := v.Submit(base + "/config/full").Want(http.StatusSeeOther).Header.Get("Location"); to != config+"#full" {
+			t.Errorf("leads to %s", to)
+		}
+		v.Get(config).Has("已开通完整推送", "关闭完整推送")
+		v.Get(base + "/config/full").Has("恢复为“仅限IM推送（免费）”").Submit(base + "/config/full").Want(http.StatusSeeOther)
+		v.Get(config).Has("已关闭完整推送").Link(base + "/config/full")
 	})
 }
 

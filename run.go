@@ -91,6 +91,7 @@ type process struct {
 	sandboxKey sandbox.KeyFile
 	simulators map[push.Channel]push.Options // where they listen
 	base       *url.URL                      // what links start with
+	self       string                        // this process's own listener
 	metrics    *prometheus.Registry
 }
 
@@ -188,6 +189,11 @@ func (s *process) startWeb(ctx context.Context) error {
 }
 
 func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
+	host, err := dialAddress(ln.Addr().String())
+	if err != nil {
+		return err
+	}
+	s.self = "http://" + host
 	server, err := s.newServer()
 	if err != nil {
 		return err
@@ -216,7 +222,7 @@ func (s *process) newServer() (*web.Server, error) {
 	}
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
-		SandboxCredential: s.sandboxCredential(), Channels: registry.Lookup, Simulator: s.simulator,
+		SandboxCredential: s.sandboxCredential(), Self: s.self,
 	})
 }
 

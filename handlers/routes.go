@@ -29,10 +29,10 @@ func (h *console) routes(s *web.Server) {
 	h.routesAuth(g)
 	h.routesOwn(g)
 	h.routesProducts(g)
-	h.routesIM(g)
-	h.routesConfig(g)
 	h.routesAccount(g)
 	h.routesPlans(g)
+	h.routesTools(g)
+	h.routesSandbox(g)
 }
 
 // routesAuth: signing in and out, and the first run.
@@ -70,58 +70,6 @@ func (h *console) routesProducts(g *web.Group) {
 	g.GET("/apps/:app", mayView, h.redirectApp)
 }
 
-// routesIM: IM 应用 and 第三方服务授权.
-func (h *console) routesIM(g *web.Group) {
-	g.GET("/im-apps", mayIM, h.imApps)
-	g.GET("/im-apps/new", mayIM, h.newIMApp)
-	g.POST("/im-apps/new", mayIM, h.createIMApp)
-	g.GET("/im-apps/:im", mayIM, h.imApp)
-	g.GET("/im-apps/:im/edit", mayIM, h.editIMApp)
-	g.POST("/im-apps/:im/edit", mayIM, h.saveIMApp)
-	g.GET("/im-apps/:im/rotate", mayIM, h.askRotate)
-	g.POST("/im-apps/:im/rotate", mayIM, h.rotate)
-	g.GET("/im-apps/:im/drop", mayIM, h.askDrop)
-	g.POST("/im-apps/:im/drop", mayIM, h.drop)
-	g.GET("/im-apps/:im/delete", mayIM, h.askDeleteIMApp)
-	g.POST("/im-apps/:im/delete", mayIM, h.deleteIMApp)
-	h.routesCredentials(g, "/im-apps/:im", mayIM, h.imPlace)
-	g.GET("/authorizations", mayView, h.authorizations) // without the right it says whom to ask
-	g.POST("/authorizations/notice", mayIM, h.seenNotice)
-	g.GET("/authorizations/new", mayIM, h.newAuthorization)
-	g.POST("/authorizations/new", mayIM, h.authorize)
-	g.GET("/authorizations/:authorization/release", mayIM, h.askRelease)
-	g.POST("/authorizations/:authorization/release", mayIM, h.release)
-}
-
-// routesConfig: 基础配置 and 客户端接入 of one app.
-func (h *console) routesConfig(g *web.Group) {
-	g.GET("/apps/:app/config", mayView, h.config)
-	g.POST("/apps/:app/config/package", mayConfigure, h.savePackage)
-	g.POST("/apps/:app/config/delivery", mayConfigure, h.saveDelivery)
-	g.GET("/apps/:app/config/bind", mayConfigure, h.askBind)
-	g.POST("/apps/:app/config/bind", mayConfigure, h.setBind)
-	g.POST("/apps/:app/config/sync", mayConfigure, h.sync)
-	g.GET("/apps/:app/config/secret", mayMain, h.askSecret)
-	g.POST("/apps/:app/config/secret", mayMain, h.showSecret)
-	g.GET("/apps/:app/config/keys/reset", mayConfigure, h.askReset) // the SecretKey: main user only
-	g.POST("/apps/:app/config/keys/reset", mayConfigure, h.reset)
-	g.GET("/apps/:app/config/full", mayMain, h.askFull)
-	g.POST("/apps/:app/config/full", mayMain, h.setFull)
-	g.GET("/apps/:app/config/delete", mayConfigure, h.askDeleteApp)
-	g.POST("/apps/:app/config/delete", mayConfigure, h.deleteApp)
-	h.routesCredentials(g, "/apps/:app", mayConfigure, h.appPlace)
-	g.GET("/apps/:app/client", mayView, h.client)
-}
-
-// routesCredentials: certificates and keys of an app, and vendor settings of an IM app.
-func (h *console) routesCredentials(g *web.Group, base string, may web.Permission, of place) {
-	g.GET(base+"/credentials/:channel/new", may, h.newCredential(of))
-	g.POST(base+"/credentials/:channel/new", may, h.saveCredential(of))
-	g.POST(base+"/credentials/:credential/test", may, h.testCredential(of))
-	g.GET(base+"/credentials/:credential/delete", may, h.askDeleteCredential(of))
-	g.POST(base+"/credentials/:credential/delete", may, h.deleteCredential(of))
-}
-
 // routesAccount: 子账号, 操作日志, 账号设置.
 func (h *console) routesAccount(g *web.Group) {
 	g.GET("/users", mayUsers, h.users)
@@ -151,4 +99,28 @@ func (h *console) routesPlans(g *web.Group) {
 	g.GET("/apps/:app/plans/:plan/delete", mayPush, h.askDeletePlan)
 	g.POST("/apps/:app/plans/:plan/delete", mayPush, h.deletePlan)
 	g.GET("/apps/:app/messages/:message", mayView, h.message)
+}
+
+// routesTools: 排查工具 with 发送测试推送 and 删除用户数据, and the search box.
+func (h *console) routesTools(g *web.Group) {
+	g.GET("/search", mayView, h.search)
+	g.GET("/apps/:app/tools", mayView, h.tools)
+	g.GET("/apps/:app/tools/delete", mayConfigure, h.askDeleteUserData)
+	g.POST("/apps/:app/tools/delete", mayConfigure, h.deleteUserData)
+	g.GET("/apps/:app/devices/:device", mayView, h.device)
+	g.GET("/apps/:app/test", mayPush, h.newTest)
+	g.POST("/apps/:app/test", mayPush, h.sendTest)
+}
+
+// routesSandbox: 沙箱收件箱.
+func (h *console) routesSandbox(g *web.Group) {
+	g.GET("/apps/:app/sandbox", mayView, h.sandbox)
+	g.POST("/apps/:app/sandbox/switch", mayConfigure, h.sandboxAct(h.switchSandbox))
+	g.POST("/apps/:app/sandbox/key", mayConfigure, h.sandboxAct(h.makeSandboxKey))
+	g.POST("/apps/:app/sandbox/phones", mayPush, h.sandboxAct(h.addPhone))
+	g.POST("/apps/:app/sandbox/phones/:device/drop", mayPush, h.sandboxAct(h.dropPhone))
+	g.POST("/apps/:app/sandbox/sample", mayPush, h.sandboxAct(h.sendSample))
+	g.POST("/apps/:app/sandbox/pushes/:push/tap", mayPush, h.sandboxAct(h.tapNotice))
+	g.POST("/apps/:app/sandbox/clear", mayPush, h.sandboxAct(h.clearSandbox))
+	g.POST("/apps/:app/sandbox/settings", mayConfigure, h.sandboxAct(h.saveSimulator))
 }

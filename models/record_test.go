@@ -63,7 +63,7 @@ func TestReach(t *testing.T) {
 			}
 		}
 		first := got[alice][0]
-		if len(first.Routes) != 1 || first.Routes[0].ID != route || first.Routes[0].Token != "vendor-t2" || first.Device.Platform != "ios" || !first.BoundAt.Equal(now) {
+		if len(first.Routes) != 1 || first.Routes[0].ID != route || first.Routes[0].Token != "vendor-t2" || first.Device.Platform != "ios" {
 			t.Errorf("reached %+v", first)
 		}
 		if r := got[alice][2]; len(r.Routes) != 0 {
@@ -75,6 +75,28 @@ func TestReach(t *testing.T) {
 		byID, err := s.ReachDevices(ctx, []int64{newPhone, gone, 999})
 		if err != nil || len(byID) != 2 || byID[gone].Device.RetiredAt == nil || len(byID[newPhone].Routes) != 1 {
 			t.Errorf("reached by id %v %v", byID, err)
+		}
+	})
+}
+
+// Two accounts bound to one device at the same moment, with two routes each: the
+// device is found once for each account.
+func TestReachTwoAccountsOfOneDevice(t *testing.T) {
+	eachDB(t, func(t *testing.T, s *Store) {
+		f, ctx, now := seed(t, s, nil), context.Background(), s.Now()
+		id, _ := addDevice(t, f.app, "alice", "ios", "t1", now)
+		exec(t, s.DB, "INSERT INTO device_accounts (device_id, account_type, account, app_id, bound_at) VALUES (?, 2, '138', ?, ?)", id, f.app.appID, now)
+		exec(t, s.DB, `INSERT INTO routes (app_id, device_id, channel, environment, token, token_hash, registered_at)
+			VALUES (?, ?, 'apns', 'production', 'second', ?, ?)`, f.app.appID, id, []byte("second"), now.Add(-time.Hour))
+		keys := []AccountKey{{AppID: f.app.appID, Account: "alice"}, {AppID: f.app.appID, Account: "138", Type: 2}}
+		got, err := s.ReachAccounts(ctx, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys {
+			if len(got[k]) != 1 || len(got[k][0].Routes) != 2 {
+				t.Errorf("%s reaches %+v", k.Account, got[k])
+			}
 		}
 	})
 }

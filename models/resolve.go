@@ -2,11 +2,9 @@ package models
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // AccountKey is one end user of one app.
@@ -16,33 +14,35 @@ type AccountKey struct {
 	Account string
 }
 
-// Reach is one device that a message can go to, with its living routes.
+// Reach is one device that a message can go to, with its living routes. It is
+// read for every message, so only what sending needs is filled in: of the device
+// its id, app, platform, notification switch, badge and retirement, of a route all
+// but the times and the hash.
 type Reach struct {
-	Device  Device // without SecretHash
-	Routes  []Route
-	BoundAt time.Time // when the account was last bound to it; zero from ReachDevices
+	Device Device
+	Routes []Route
 }
 
 const (
-	reachDevice = `d.id, d.app_id, d.token, d.platform, d.model, d.os_version, d.app_version, d.language, d.time_zone,
-		d.notify, d.badge, d.is_virtual, d.registered_at, d.last_seen_at, d.retired_at`
-	reachRoute = `r.id, r.channel, r.environment, r.package_name, r.token, r.registered_at`
-	reachJoin  = ` LEFT JOIN routes r ON r.device_id = d.id AND r.retired_at IS NULL`
-	// Newest bound first; a device's routes together, newest first.
-	reachOrder = ` ORDER BY a.bound_at DESC, a.device_id DESC, r.registered_at DESC, r.id DESC`
+	reachDevice = `d.id, d.app_id, d.platform, d.notify, d.badge, d.retired_at`
+	reachRoute  = `COALESCE(r.id, 0), COALESCE(r.channel, ''), COALESCE(r.environment, ''), COALESCE(r.package_name, ''), COALESCE(r.token, '')`
+	reachJoin   = ` LEFT JOIN routes r ON r.device_id = d.id AND r.retired_at IS NULL`
+	// Newest bound first; the rows of one account and device together, its newest
+	// route first. A device has one account of a type.
+	reachOrder = ` ORDER BY a.bound_at DESC, a.device_id DESC, a.account_type, r.registered_at DESC, r.id DESC`
 
-	pgReachAccounts = `SELECT a.app_id, a.account_type, a.account, a.bound_at, ` + reachDevice + `, ` + reachRoute + `
+	pgReachAccounts = `SELECT a.app_id, a.account_type, a.account, ` + reachDevice + `, ` + reachRoute + `
 		FROM unnest($1::bigint[], $2::int[], $3::text[]) k(app_id, account_type, account)
 		JOIN device_accounts a ON a.app_id = k.app_id AND a.account = k.account AND a.account_type = k.account_type
 		JOIN devices d ON d.id = a.device_id AND d.retired_at IS NULL` + reachJoin + reachOrder
 	// CROSS JOIN keeps SQLite from reordering: keys first, then indexes.
-	liteReachAccounts = `SELECT a.app_id, a.account_type, a.account, a.bound_at, ` + reachDevice + `, ` + reachRoute + `
+	liteReachAccounts = `SELECT a.app_id, a.account_type, a.account, ` + reachDevice + `, ` + reachRoute + `
 		FROM (VALUES %s) k CROSS JOIN device_accounts a ON a.app_id = k.column1 AND a.account = k.column3 AND a.account_type = k.column2
 		CROSS JOIN devices d ON d.id = a.device_id AND d.retired_at IS NULL` + reachJoin + reachOrder
 
-	reachDevices = `SELECT 0, 0, '', d.registered_at, ` + reachDevice + `, ` + reachRoute + `
+	reachDevices = `SELECT 0, 0, '', ` + reachDevice + `, ` + reachRoute + `
 		FROM devices d` + reachJoin + ` WHERE d.id IN (%s) ORDER BY d.id, r.registered_at DESC, r.id DESC`
-	pgReachDevices = `SELECT 0, 0, '', d.registered_at, ` + reachDevice + `, ` + reachRoute + `
+	pgReachDevices = `SELECT 0, 0, '', ` + reachDevice + `, ` + reachRoute + `
 		FROM devices d` + reachJoin + ` WHERE d.id = ANY($1) ORDER BY d.id, r.registered_at DESC, r.id DESC`
 )
 
@@ -99,10 +99,7 @@ func (d *DB) ReachDevices(ctx context.Context, ids []int64) (map[int64]Reach, er
 	if len(ids) == 0 {
 		return out, nil
 	}
-	add := func(_ AccountKey, r Reach) {
-		r.BoundAt = time.Time{}
-		out[r.Device.ID] = r
-	}
+	add := func(_ AccountKey, r Reach) { out[r.Device.ID] = r }
 	var err error
 	if d.Dialect == Postgres {
 		err = d.reach(ctx, add, pgReachDevices, ids)
@@ -135,8 +132,8 @@ func (d *DB) reach(ctx context.Context, add func(AccountKey, Reach), q string, a
 			}
 			key, cur = k, &r
 		}
-		if route != nil {
-			cur.Routes = append(cur.Routes, *route)
+		if route.ID != 0 {
+			cur.Routes = append(cur.Routes, route)
 		}
 	}
 	if cur != nil {
@@ -168,22 +165,12 @@ func (d *DB) queryRows(ctx context.Context, q string, args ...any) (rowScanner, 
 	return rows, rows.Close, nil
 }
 
-func scanReach(rows rowScanner) (k AccountKey, r Reach, route *Route, err error) {
-	var id sql.NullInt64
-	var channel, env, pkg, token sql.NullString
-	var registered sql.NullTime
+func scanReach(rows rowScanner) (k AccountKey, r Reach, route Route, err error) {
 	d := &r.Device
-	err = rows.Scan(&k.AppID, &k.Type, &k.Account, &r.BoundAt,
-		&d.ID, &d.AppID, &d.Token, &d.Platform, &d.Model, &d.OSVersion, &d.AppVersion, &d.Language, &d.TimeZone,
-		&d.Notify, &d.Badge, &d.IsVirtual, &d.RegisteredAt, &d.LastSeenAt, &d.RetiredAt,
-		&id, &channel, &env, &pkg, &token, &registered)
-	if err != nil || !id.Valid {
-		return k, r, nil, err
-	}
-	return k, r, &Route{
-		ID: id.Int64, AppID: d.AppID, DeviceID: d.ID, Channel: channel.String, Environment: env.String,
-		PackageName: pkg.String, Token: token.String, RegisteredAt: registered.Time,
-	}, nil
+	err = rows.Scan(&k.AppID, &k.Type, &k.Account, &d.ID, &d.AppID, &d.Platform, &d.Notify, &d.Badge, &d.RetiredAt,
+		&route.ID, &route.Channel, &route.Environment, &route.PackageName, &route.Token)
+	route.AppID, route.DeviceID = d.AppID, d.ID
+	return k, r, route, err
 }
 
 // FanOut chooses which of an account's devices get a message. reach is newest

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const deliveryColumns = `message_id, device_id, app_id, plan_id, channel, credential_id, state, reason, code, detail, vendor_id, attempts, ms, resolved_at, at`
@@ -93,7 +94,7 @@ func (t *Tx) upsertDeliveries(ctx context.Context, ds []*Delivery) error {
 
 func (t *Tx) upsertDeliveriesPostgres(ctx context.Context, ds []*Delivery) error {
 	n := len(ds)
-	ids, devices, apps, plans, credentials := make([]uuid.UUID, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	ids, devices, apps, plans, credentials := make([]pgtype.UUID, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	channels, states, reasons, codes := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	details, vendorIDs, attempts, ms := make([]string, n), make([]string, n), make([]int, n), make([]int, n)
 	resolved, at := make([]time.Time, n), make([]time.Time, n)
@@ -102,7 +103,7 @@ func (t *Tx) upsertDeliveriesPostgres(ctx context.Context, ds []*Delivery) error
 		if err != nil {
 			return err
 		}
-		ids[i], devices[i], apps[i], plans[i], credentials[i] = id, d.DeviceID, d.AppID, d.PlanID, d.CredentialID
+		ids[i], devices[i], apps[i], plans[i], credentials[i] = pgID(id), d.DeviceID, d.AppID, d.PlanID, d.CredentialID
 		channels[i], states[i], reasons[i], codes[i] = d.Channel, d.State, d.Reason, d.Code
 		details[i], vendorIDs[i], attempts[i], ms[i] = d.Detail, d.VendorID, d.Attempts, d.Ms
 		resolved[i], at[i] = d.ResolvedAt, d.At
@@ -128,7 +129,7 @@ func (t *Tx) insertAttempts(ctx context.Context, as []*Attempt) error {
 		return nil
 	}
 	n := len(as)
-	ids, devices, numbers, apps := make([]uuid.UUID, n), make([]int64, n), make([]int, n), make([]int64, n)
+	ids, devices, numbers, apps := make([]pgtype.UUID, n), make([]int64, n), make([]int, n), make([]int64, n)
 	channels, outcomes, codes, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	ms, at := make([]int, n), make([]time.Time, n)
 	for i, a := range as {
@@ -136,7 +137,7 @@ func (t *Tx) insertAttempts(ctx context.Context, as []*Attempt) error {
 		if err != nil {
 			return err
 		}
-		ids[i], devices[i], numbers[i], apps[i] = id, a.DeviceID, a.N, a.AppID
+		ids[i], devices[i], numbers[i], apps[i] = pgID(id), a.DeviceID, a.N, a.AppID
 		channels[i], outcomes[i], codes[i], details[i] = a.Channel, a.Outcome, a.Code, a.Detail
 		ms[i], at[i] = a.Ms, a.At
 	}

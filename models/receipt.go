@@ -20,8 +20,12 @@ type Receipt struct {
 	At        time.Time
 }
 
-// MaxReceipts is the most receipts one report carries.
-const MaxReceipts = 500
+// MaxReceipts is the most receipts one report carries, receiptsAtOnce the most
+// that one transaction takes.
+const (
+	MaxReceipts    = 500
+	receiptsAtOnce = 100
+)
 
 // earlyLife is how long after a message's acceptance a receipt may wait for the
 // record of its send: as long as the message can live.
@@ -40,7 +44,8 @@ func (s *Store) Report(ctx context.Context, dev DeviceScope, rs []Receipt) (int,
 
 // Receipts takes a vendor's receipts for deliveries of the app. A click or a
 // clearing implies the arrival. A receipt that comes before its send was
-// recorded waits for it; one that says nothing new is dropped.
+// recorded waits for it; one that says nothing new is dropped, so a report that
+// failed may be repeated.
 func (s *Store) Receipts(ctx context.Context, app AppScope, rs []Receipt) (fresh int, err error) {
 	if len(rs) == 0 {
 		return 0, nil
@@ -55,16 +60,21 @@ func (s *Store) Receipts(ctx context.Context, app AppScope, rs []Receipt) (fresh
 		}
 	}
 	slices.SortStableFunc(rs, compareReceipt)
-	err = app.db.writeHot(ctx, func(ctx context.Context, t *Tx) error {
-		counts := map[Count]int64{}
-		var err error
-		if fresh, err = t.receipts(app.appID, rs, counts); err != nil {
-			return err
+	// In parts: acceptance must not wait behind one long report.
+	for part := range slices.Chunk(rs, receiptsAtOnce) {
+		n := 0
+		err = app.db.writeHot(ctx, func(ctx context.Context, t *Tx) error {
+			counts := map[Count]int64{}
+			var err error
+			if n, err = t.receipts(app.appID, part, counts); err != nil {
+				return err
+			}
+			return t.addCounts(ctx, counts)
+		})
+		if err != nil {
+			return fresh, fmt.Errorf("models: receipts: %w", err)
 		}
-		return t.addCounts(ctx, counts)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("models: receipts: %w", err)
+		fresh += n
 	}
 	return fresh, nil
 }

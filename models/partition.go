@@ -19,7 +19,7 @@ const (
 	// partitionsAhead is for how many days to come partitions are kept ready. Rows
 	// of a day without one go to the default partition, where they are found and
 	// cleaned up all the same, only slower.
-	partitionsAhead = 7
+	partitionsAhead = 3
 	// partitionLockWait bounds how long acceptance may stand behind a change of
 	// partitions that itself waits for a long query.
 	partitionLockWait = "SET LOCAL lock_timeout = '2s'"

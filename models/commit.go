@@ -61,7 +61,6 @@ func (c *committer) run() {
 	var carried *unit
 	for {
 		first := carried
-		carried = nil
 		if first == nil {
 			var open bool
 			if first, open = <-c.queue; !open {

@@ -200,20 +200,6 @@ func (r *received) missing(ids []string) (n int, some []string) {
 	return n, some
 }
 
-// firstAfter returns when the first of the ids arrived that had not by the moment
-// from; zero when none did.
-func (r *received) firstAfter(ids []string, from time.Time) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var first time.Time
-	for _, id := range ids {
-		if at := r.pushes[id]; len(at) > 0 && at[0].After(from) && (first.IsZero() || at[0].Before(first)) {
-			first = at[0]
-		}
-	}
-	return first
-}
-
 // repeated returns the arrivals of every message that came more than once.
 func (r *received) repeated() map[string][]time.Time {
 	r.mu.Lock()

@@ -60,7 +60,7 @@ func sourceName(ctx context.Context, source string) string {
 	if source == models.SourceTest {
 		return locale.T(ctx, "message.source_test")
 	}
-	if name, ok := locale.Find(ctx, "bridges."+source); ok {
+	if name, ok := locale.Find(ctx, "bridges."+source+".name"); ok {
 		return name
 	}
 	return source

@@ -162,10 +162,10 @@ func recordDevices(ctx context.Context, r *models.SendRecord, names map[int64]st
 		chans[i] = channelName(ctx, ch)
 	}
 	channels = strings.Join(chans, " · ")
-	switch {
-	case n == 0:
+	switch n {
+	case 0:
 		device = locale.T(ctx, "record.none")
-	case n == 1:
+	case 1:
 		if device = names[last]; device == "" {
 			device = locale.T(ctx, "message.device_gone")
 		}

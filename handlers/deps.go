@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/web"
 )
 
@@ -26,6 +27,11 @@ type Deps struct {
 	// SandboxCredential is the credential that the simulators accept, for the button
 	// that gives it to an app. It is the same in every process.
 	SandboxCredential models.CredentialInput
+	// Channels finds the spec of a channel that this build can send through; nil
+	// for a build that sends through none.
+	Channels func(push.Channel) (push.Spec, bool)
+	// Simulator says where a channel's simulator listens; nil without simulators.
+	Simulator func(push.Channel) (push.Options, bool)
 	// Self is the address of this process's own listener, without a trailing slash:
 	// the sandbox acts the phone and the IM server over it. "" has neither.
 	Self string

@@ -29,6 +29,8 @@ func (h *console) routes(s *web.Server) {
 	h.routesAuth(g)
 	h.routesOwn(g)
 	h.routesProducts(g)
+	h.routesIM(g)
+	h.routesConfig(g)
 	h.routesAccount(g)
 	h.routesPlans(g)
 	h.routesTools(g)
@@ -68,6 +70,58 @@ func (h *console) routesProducts(g *web.Group) {
 	g.GET("/products/:product/apps/new", mayConfigure, h.newApp)
 	g.POST("/products/:product/apps/new", mayConfigure, h.createApp)
 	g.GET("/apps/:app", mayView, h.redirectApp)
+}
+
+// routesIM: IM 应用 and 第三方服务授权.
+func (h *console) routesIM(g *web.Group) {
+	g.GET("/im-apps", mayIM, h.imApps)
+	g.GET("/im-apps/new", mayIM, h.newIMApp)
+	g.POST("/im-apps/new", mayIM, h.createIMApp)
+	g.GET("/im-apps/:im", mayIM, h.imApp)
+	g.GET("/im-apps/:im/edit", mayIM, h.editIMApp)
+	g.POST("/im-apps/:im/edit", mayIM, h.saveIMApp)
+	g.GET("/im-apps/:im/rotate", mayIM, h.askRotate)
+	g.POST("/im-apps/:im/rotate", mayIM, h.rotate)
+	g.GET("/im-apps/:im/drop", mayIM, h.askDrop)
+	g.POST("/im-apps/:im/drop", mayIM, h.drop)
+	g.GET("/im-apps/:im/delete", mayIM, h.askDeleteIMApp)
+	g.POST("/im-apps/:im/delete", mayIM, h.deleteIMApp)
+	h.routesCredentials(g, "/im-apps/:im", mayIM, h.imPlace)
+	g.GET("/authorizations", mayView, h.authorizations) // without the right it says whom to ask
+	g.POST("/authorizations/notice", mayIM, h.seenNotice)
+	g.GET("/authorizations/new", mayIM, h.newAuthorization)
+	g.POST("/authorizations/new", mayIM, h.authorize)
+	g.GET("/authorizations/:authorization/release", mayIM, h.askRelease)
+	g.POST("/authorizations/:authorization/release", mayIM, h.release)
+}
+
+// routesConfig: 基础配置 and 客户端接入 of one app.
+func (h *console) routesConfig(g *web.Group) {
+	g.GET("/apps/:app/config", mayView, h.config)
+	g.POST("/apps/:app/config/package", mayConfigure, h.savePackage)
+	g.POST("/apps/:app/config/delivery", mayConfigure, h.saveDelivery)
+	g.GET("/apps/:app/config/bind", mayConfigure, h.askBind)
+	g.POST("/apps/:app/config/bind", mayConfigure, h.setBind)
+	g.POST("/apps/:app/config/sync", mayConfigure, h.sync)
+	g.GET("/apps/:app/config/secret", mayMain, h.askSecret)
+	g.POST("/apps/:app/config/secret", mayMain, h.showSecret)
+	g.GET("/apps/:app/config/keys/reset", mayConfigure, h.askReset) // the SecretKey: main user only
+	g.POST("/apps/:app/config/keys/reset", mayConfigure, h.reset)
+	g.GET("/apps/:app/config/full", mayMain, h.askFull)
+	g.POST("/apps/:app/config/full", mayMain, h.setFull)
+	g.GET("/apps/:app/config/delete", mayConfigure, h.askDeleteApp)
+	g.POST("/apps/:app/config/delete", mayConfigure, h.deleteApp)
+	h.routesCredentials(g, "/apps/:app", mayConfigure, h.appPlace)
+	g.GET("/apps/:app/client", mayView, h.client)
+}
+
+// routesCredentials: certificates and keys of an app, and vendor settings of an IM app.
+func (h *console) routesCredentials(g *web.Group, base string, may web.Permission, of place) {
+	g.GET(base+"/credentials/:channel/new", may, h.newCredential(of))
+	g.POST(base+"/credentials/:channel/new", may, h.saveCredential(of))
+	g.POST(base+"/credentials/:credential/test", may, h.testCredential(of))
+	g.GET(base+"/credentials/:credential/delete", may, h.askDeleteCredential(of))
+	g.POST(base+"/credentials/:credential/delete", may, h.deleteCredential(of))
 }
 
 // routesAccount: 子账号, 操作日志, 账号设置.

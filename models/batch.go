@@ -250,8 +250,10 @@ func (d *DB) RenewLeases(ctx context.Context, owner string, ids []int64, lease t
 		return nil, nil
 	}
 	if d.Dialect == Postgres {
+		// Rows are locked in order of id, as the recorder does: the two run at once.
 		rows, qerr := d.pool.Query(ctx, `UPDATE batches SET lease_until = clock_timestamp() + $3::bigint * interval '1 microsecond'
-			WHERE id = ANY($2) AND owner = $1 RETURNING id`, owner, ids, lease.Microseconds())
+			FROM (SELECT id FROM batches WHERE id = ANY($2) AND owner = $1 ORDER BY id FOR UPDATE) l
+			WHERE batches.id = l.id RETURNING batches.id`, owner, ids, lease.Microseconds())
 		if qerr == nil {
 			held, qerr = pgx.CollectRows(rows, pgx.RowTo[int64])
 		}

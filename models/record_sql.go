@@ -26,8 +26,11 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	liteSetBadge = `UPDATE devices SET badge = ? WHERE id = ?`
 
-	pgDeleteBatches = `DELETE FROM batches b USING unnest($1::bigint[], $2::int[]) u(id, generation)
-		WHERE b.id = u.id AND b.generation = u.generation AND b.owner = $3 RETURNING b.id`
+	// In order of id: leases are renewed at the same time.
+	pgDeleteBatches = `DELETE FROM batches USING (
+			SELECT b.id FROM batches b JOIN unnest($1::bigint[], $2::int[]) u(id, generation) ON b.id = u.id AND b.generation = u.generation
+			WHERE b.owner = $3 ORDER BY b.id FOR UPDATE OF b) l
+		WHERE batches.id = l.id RETURNING batches.id`
 	pgUpsertDeliveries = `INSERT INTO deliveries (` + deliveryColumns + `)
 		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
 		$9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::timestamptz[], $15::timestamptz[])` + deliveryGuard

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -95,11 +96,7 @@ func checkRepeats(t *testing.T, in *installation, kills []time.Time) int {
 	repeated := in.received.repeated()
 	for id, at := range repeated {
 		for i := 1; i < len(at); i++ {
-			excused := false
-			for _, k := range kills {
-				excused = excused || (at[i].After(k) && at[i-1].After(k.Add(-unrecorded)) && at[i-1].Before(k.Add(onTheWire)))
-			}
-			if !excused {
+			if !inFlight(at[i-1], at[i], kills) {
 				t.Errorf("%s arrived at %v: no kill came soon after the %d. time", id, at, i)
 			}
 		}
@@ -108,6 +105,14 @@ func checkRepeats(t *testing.T, in *installation, kills []time.Time) int {
 		t.Errorf("odd push: %s", odd)
 	}
 	return len(repeated)
+}
+
+// inFlight reports whether a push that arrived at one moment and again at another
+// was on its way, or not recorded yet, when a process was killed in between.
+func inFlight(first, again time.Time, kills []time.Time) bool {
+	return slices.ContainsFunc(kills, func(k time.Time) bool {
+		return again.After(k) && first.After(k.Add(-unrecorded)) && first.Before(k.Add(onTheWire))
+	})
 }
 
 // checkedRecords is how many messages are looked at one by one.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 type load struct {
 	in      *installation
 	servers []*server
+	name    string // makes the message ids of this load its own
 
 	mu    sync.Mutex
 	acked []string // message ids of the answers
@@ -30,7 +32,7 @@ type load struct {
 // startLoad posts from so many connections until stop.
 func startLoad(t *testing.T, in *installation, connections int, servers ...*server) *load {
 	t.Helper()
-	l := &load{in: in, servers: servers, stopped: make(chan struct{})}
+	l := &load{in: in, servers: servers, name: strconv.Itoa(rand.Int()), stopped: make(chan struct{})}
 	for i := range connections {
 		l.running.Go(func() { l.post(t, servers[i%len(servers)]) })
 	}
@@ -93,8 +95,8 @@ func (l *load) body() string {
 	var parts []string
 	for range 1 + rand.N(4) {
 		n := l.next.Add(1)
-		parts = append(parts, fmt.Sprintf(`{"id":"m-%d","from":{"id":"sender","name":"Sender"},"to":[%q],"body":"message %d"}`,
-			n, l.in.accounts[rand.N(len(l.in.accounts))], n))
+		parts = append(parts, fmt.Sprintf(`{"id":"%s-%d","from":{"id":"sender","name":"Sender"},"to":[%q],"body":"message %d"}`,
+			l.name, n, l.in.accounts[rand.N(len(l.in.accounts))], n))
 	}
 	return "[" + strings.Join(parts, ",") + "]"
 }

@@ -1,0 +1,186 @@
+package handlers
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"hongyan/models"
+	"hongyan/views"
+	c "hongyan/views/components"
+	"hongyan/views/locale"
+	"hongyan/web"
+)
+
+// environmentWord names an environment of credentials.
+func environmentWord(ctx context.Context, e string) string {
+	switch e {
+	case models.EnvironmentDevelopment:
+		return locale.T(ctx, "credentials.env_development")
+	case models.EnvironmentSandbox:
+		return locale.T(ctx, "common.sandbox")
+	}
+	return locale.T(ctx, "credentials.env_production")
+}
+
+// imCredentials are the vendor settings on the IM side.
+func (h *console) imCredentials(ctx echo.Context, clock clock, m *models.IMApp) (views.CredentialsView, error) {
+	std, at := ctx.Request().Context(), placeOfIM(m)
+	v := views.CredentialsView{
+		Title: locale.T(std, "credentials.im_title"), Text: locale.T(std, "credentials.im_text"),
+		Empty: locale.T(std, "credentials.im_empty"), New: at.base + "/credentials/apns/new",
+	}
+	return v, h.credentialCards(ctx, clock, at, true, &v)
+}
+
+// appCredentials are an app's 推送证书.
+func (h *console) appCredentials(ctx echo.Context, clock clock, p appPage) (views.CredentialsView, error) {
+	std, at := ctx.Request().Context(), placeOfApp(p)
+	may := p.Actor.May(models.PermConfigure)
+	v := views.CredentialsView{
+		Title: locale.T(std, "credentials.title"), Text: locale.T(std, "credentials.text"), Empty: locale.T(std, "credentials.empty"),
+	}
+	if may {
+		v.New = at.base + "/credentials/apns/new"
+	} else {
+		v.Empty = locale.T(std, "credentials.empty_ask")
+	}
+	return v, h.credentialCards(ctx, clock, at, may, &v)
+}
+
+func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPlace, may bool, v *views.CredentialsView) error {
+	std := ctx.Request().Context()
+	rows, err := h.Store.Credentials(std, h.actor(ctx), at.owner)
+	if err != nil {
+		return err
+	}
+	tested, code, _ := strings.Cut(web.TakeOnce(ctx, at.once), " ")
+	for i := range rows {
+		k := &rows[i]
+		card := credentialCard(std, clock, k, at)
+		if tested == number(k.ID) {
+			card.Result = testWords(std, k.Channel, code)
+		}
+		if may {
+			base := at.base + "/credentials/"
+			card.Test, card.Delete = base+number(k.ID)+"/test", base+number(k.ID)+"/delete"
+			if k.Environment != models.EnvironmentSandbox {
+				card.Replace = base + k.Channel + "/new?env=" + k.Environment
+			}
+		}
+		v.Cards = append(v.Cards, card)
+	}
+	return nil
+}
+
+// testWords tells of a test that said neither yes nor no.
+func testWords(ctx context.Context, channel, code string) string {
+	if code == codeNoBundle {
+		return locale.T(ctx, "credentials.test_no_bundle")
+	}
+	return locale.T(ctx, "credentials.test_unknown", "Cause", causeWords(ctx, channel, code, code))
+}
+
+// causeWords explains a vendor's code; text stands in where no sentence is known.
+func causeWords(ctx context.Context, channel, code, text string) string {
+	for _, key := range []string{"codes." + channel + "." + code, "codes." + code} {
+		if words, ok := locale.Find(ctx, key); ok {
+			return words
+		}
+	}
+	return text
+}
+
+func credentialCard(ctx context.Context, clock clock, k *models.Credential, at credentialPlace) views.CredentialCard {
+	info := k.Facts()
+	card := views.CredentialCard{
+		ID: number(k.ID), Name: environmentWord(ctx, k.Environment), Note: locale.T(ctx, "credentials.kind_p12"),
+		Tone: c.Mute, State: locale.T(ctx, "credentials.untested"), StateIcon: "circle-dashed",
+	}
+	fact := func(key, value string) {
+		if value != "" {
+			card.Facts = append(card.Facts, c.Pair{Name: locale.T(ctx, key), Value: value})
+		}
+	}
+	if k.Kind == apnsP8 {
+		card.Note = locale.T(ctx, "credentials.kind_p8")
+		fact("credentials.key_id", info.KeyID)
+		fact("credentials.team_id", info.TeamID)
+		if k.NotAfter == nil {
+			fact("credentials.valid", locale.T(ctx, "credentials.valid_forever"))
+		}
+	} else {
+		fact("credentials.subject", info.Subject)
+		fact("credentials.bundle", info.BundleID)
+		if k.NotAfter != nil && info.NotBefore != nil {
+			fact("credentials.valid", locale.T(ctx, "credentials.valid_span", "From", clock.Date(*info.NotBefore), "To", clock.Date(*k.NotAfter)))
+		}
+	}
+	fact("credentials.file_name", info.FileName)
+	fact("credentials.saved_by", locale.T(ctx, "credentials.saved_span", "Name", k.SavedBy, "Time", clock.Short(k.UpdatedAt)))
+	if k.Source == models.SourceIM {
+		fact("credentials.source", locale.T(ctx, "credentials.source_im"))
+	}
+	if at.im == nil {
+		last := locale.T(ctx, "credentials.never")
+		if k.LastOKAt != nil {
+			last = clock.Ago(ctx, *k.LastOKAt)
+		}
+		fact("credentials.last_ok", last)
+	}
+	credentialState(ctx, clock.now, k, &card)
+	return card
+}
+
+// credentialState puts the chip, the meter and the warnings on a card.
+func credentialState(ctx context.Context, now time.Time, k *models.Credential, card *views.CredentialCard) {
+	switch k.State {
+	case models.CredentialPaused:
+		card.Tone, card.State, card.StateIcon = c.Bad, locale.T(ctx, "credentials.paused"), "player-pause"
+		card.Cause = causeWords(ctx, k.Channel, k.CauseCode, k.CauseText)
+		card.CauseCode, card.CauseUntil = k.CauseCode, locale.T(ctx, "credentials.paused_text")
+	case models.CredentialWorking:
+		card.Tone, card.State, card.StateIcon = c.OK, locale.T(ctx, "credentials.working"), "circle-check"
+	}
+	if k.NotAfter == nil {
+		return
+	}
+	left := int(k.NotAfter.Sub(now) / (24 * time.Hour))
+	total := 365
+	if from := k.Facts().NotBefore; from != nil {
+		total = max(1, int(k.NotAfter.Sub(*from)/(24*time.Hour)))
+	}
+	card.Meter = locale.T(ctx, "credentials.days", "Left", max(left, 0), "Total", total)
+	card.MeterTone, card.MeterShare = c.OK, 100*float64(max(left, 0))/float64(total)
+	switch {
+	case !k.NotAfter.After(now):
+		card.Tone, card.State, card.StateIcon, card.MeterTone = c.Bad, locale.T(ctx, "credentials.expired"), "clock", c.Bad
+		card.Warning = locale.T(ctx, "credentials.expired_text")
+	case k.NotAfter.Sub(now) < certificateNotice:
+		card.MeterTone = c.Warn
+		if card.Tone != c.Bad {
+			card.Tone, card.State, card.StateIcon = c.Warn, locale.Tn(ctx, "credentials.ends", left), "clock"
+		}
+		card.Warning = locale.T(ctx, "credentials.ends_text")
+	}
+}
+
+// worst says in words which credential needs somebody, the worst first; nil when
+// none does.
+func worst(ctx context.Context, cards []views.CredentialCard) *c.Note {
+	for _, card := range cards {
+		if card.Cause != "" {
+			return &c.Note{Tone: c.Bad, Title: locale.T(ctx, "credentials.alert_paused", "Name", card.Name), Text: card.Cause}
+		}
+	}
+	for _, tone := range []c.Tone{c.Bad, c.Warn} {
+		for _, card := range cards {
+			if card.Warning != "" && card.Tone == tone {
+				return &c.Note{Tone: tone, Title: locale.T(ctx, "credentials.alert_ends", "Name", card.Name, "State", card.State), Text: card.Warning}
+			}
+		}
+	}
+	return nil
+}

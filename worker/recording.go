@@ -43,7 +43,6 @@ func (k *work) build(keep bool) (models.Recording, bool) {
 		return models.Recording{}, false
 	}
 	k.busy = true
-	now := k.lane.w.o.Now()
 	b := &builder{counts: map[models.Count]int64{}, rests: map[restKey]int{}, dues: map[dueKey]time.Time{}}
 	b.rec.Batch = k.batch
 	b.rec.Deliveries = make([]models.Delivery, 0, k.unrecorded)
@@ -57,7 +56,9 @@ func (k *work) build(keep bool) (models.Recording, bool) {
 			j.phase = recording
 			b.end(j)
 		case open:
-			b.rest(restKey{due: now, keep: keep}, j, j.from)
+			// Due since the batch was: were it due from now on, what was accepted after
+			// it would be claimed before it, should this process die.
+			b.rest(restKey{due: k.batch.DueAt, keep: keep}, j, j.from)
 		}
 	}
 	for c, n := range b.counts {

@@ -6,9 +6,11 @@ TOOL   := $(GO) tool -modfile=tools.mod
 BIN    := bin/hongyan
 GOMAIN := $(shell find . -name '*.go' -not -path './node_modules/*' 2>/dev/null)
 
-# Soak length: rounds of kill -9 for each database, and seconds of load per round.
+# Soak length: rounds of kill -9 for each database, seconds of load per round, and
+# seconds that the vendor stands still.
 ROUNDS  ?= 50
 SECONDS ?= 10
+FREEZE  ?= 40
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -62,7 +64,7 @@ test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, 
 	CGO_ENABLED=1 $(GO) test -race -timeout 18m ./...
 
 soak: build ## kill -9 under load at any length: make soak ROUNDS=50 SECONDS=10
-	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' ./internal/e2e
+	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) HONGYAN_FREEZE=$(FREEZE) HONGYAN_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' .
 
 bench: ## print the pipeline's speed as ratios against a bare apns2 loop
 	$(GO) run ./bench

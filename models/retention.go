@@ -77,6 +77,10 @@ func (d *DB) retentionSteps(now, cut time.Time) []retentionStep {
 		return table
 	}
 	attempts, deliveries, messages := records("attempts"), records("deliveries"), records("messages")
+	dedupe := retentionStep{"dedupe", "key", "dedupe WHERE hour < ?", HourOf(now.Add(-dedupeLife))}
+	if d.Dialect == SQLite { // there the first rows are the oldest
+		dedupe.key, dedupe.from = "id", fmt.Sprintf("(SELECT id, hour FROM dedupe ORDER BY id LIMIT %d) x WHERE hour < ?", purgeChunk)
+	}
 	statistics := HourOf(now.AddDate(0, 0, -counterDays))
 	return []retentionStep{
 		{attempts, "message_id, device_id, n", attempts + " WHERE message_id < ?", old},
@@ -87,7 +91,7 @@ func (d *DB) retentionSteps(now, cut time.Time) []retentionStep {
 			SELECT m.app_id, m.id FROM app JOIN ` + messages + ` m ON m.app_id = app.a WHERE m.id < ?) x`, old},
 		{"message_contents", "message_id", "message_contents WHERE expires_at <= ?", now},
 		{"early_receipts", "message_id, device_id, status", "early_receipts WHERE message_id < ?", idBound(now.Add(-earlyLife))},
-		{"dedupe", "key", "dedupe WHERE hour < ?", HourOf(now.Add(-dedupeLife))},
+		dedupe,
 		{"counters", "app_id, plan_id, hour", "counters WHERE hour < ?", statistics},
 		{"im_app_stats", "im_app_id, hour", "im_app_stats WHERE hour < ?", statistics},
 	}

@@ -357,12 +357,14 @@ CREATE TABLE early_receipts (
     PRIMARY KEY (message_id, device_id, status)
 ) WITHOUT ROWID;
 
+-- Ids ascend with time, so that the oldest rows are found without an index of the
+-- hour, which would cost as much as the key's.
 CREATE TABLE dedupe (
-    key        blob NOT NULL PRIMARY KEY,
+    id         integer PRIMARY KEY,
+    key        blob NOT NULL UNIQUE,
     message_id text NOT NULL,
     hour       bigint NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX dedupe_hour ON dedupe (hour);
+);
 
 -- Unfinished work. due_at NULL: waits for a paused credential. A batch is worked
 -- only under a lease; recording deletes it where id and generation still match.

@@ -191,7 +191,8 @@ func (l *lane) roomForBatches() int {
 }
 
 func (l *lane) claim(ctx context.Context, limit int) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	// Not cut short by a stop: what is claimed must be known, to be handed back.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	now := l.w.sinceStart()
 	batches, err := l.db.ClaimDue(ctx, l.w.o.Owner, models.LeaseTime, limit)

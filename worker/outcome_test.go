@@ -146,6 +146,35 @@ func TestAttemptsAreLimited(t *testing.T) {
 	})
 }
 
+// An outage uses up no attempt: when the vendor is back before the message
+// expires, it goes out.
+func TestOutageUsesNoAttempts(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.w = r.worker("one", Limits{Attempts: 3})
+		r.device(1, "alice")
+		var down atomic.Bool
+		down.Store(true)
+		r.vendor.set(func(context.Context, sent) push.Result {
+			if down.Load() {
+				return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
+			}
+			return push.Result{Outcome: push.Accepted}
+		})
+		r.start()
+		m := r.message("alice")
+		r.accept(m)
+		r.wait(24 * time.Hour)
+		r.state(m, 1, models.StatePending, models.ReasonRetry)
+		if n := len(r.vendor.list()); n < 100 || n > 200 {
+			t.Errorf("%d tries in a day", n)
+		}
+		down.Store(false)
+		r.wait(15 * time.Minute)
+		r.state(m, 1, models.StateAccepted, "")
+		r.stop()
+	})
+}
+
 // A batch that ends in every way at once is split in the transaction that records
 // it: one batch per credential and due time.
 func TestMixedBatch(t *testing.T) {

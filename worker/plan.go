@@ -19,6 +19,11 @@ const (
 	settingsWait = 10 * time.Second
 )
 
+// maxDevices is how many devices of one account a message goes to, the newest
+// bound: nobody carries more, and whoever binds thousands must not fill the
+// worker's memory.
+const maxDevices = 100
+
 // findings are what was looked up for several batches: the devices and the apps'
 // settings. An app without settings is gone.
 type findings struct {
@@ -175,6 +180,7 @@ func (p *planner) item(jobs []job, i int) []job {
 	var reach []models.Reach
 	if it.DeviceID == 0 {
 		reach = models.FanOut(cfg.Fanout, p.f.accounts[accountOf(it)])
+		reach = reach[:min(len(reach), maxDevices)]
 	} else if r, ok := p.f.devices[it.DeviceID]; ok && r.Device.AppID == it.Message.AppID {
 		reach = []models.Reach{r}
 	}

@@ -20,8 +20,8 @@ type builder struct {
 	rec    models.Recording
 	counts map[models.Count]int64
 	rests  map[restKey]int // index in rec.Rest
-	// dues holds one due time for all retries of a credential and attempt, with its
-	// jitter, so that they stay together.
+	// dues holds one due time for all retries of a credential after as many tries,
+	// with its jitter, so that they stay together.
 	dues map[dueKey]time.Time
 	hour int64 // of the message hourOf
 	of   *models.Item
@@ -29,7 +29,7 @@ type builder struct {
 
 type dueKey struct {
 	credential int64
-	attempts   int
+	tries      int
 }
 
 // build makes the recording of everything that has an end by now. keep leaves the
@@ -157,7 +157,7 @@ func (b *builder) end(j *job) {
 func (b *builder) later(j *job) {
 	key := restKey{credential: j.line.cred.ID, due: j.due, paused: j.paused}
 	if j.reason == models.ReasonRetry && j.tried {
-		dk := dueKey{key.credential, j.attempts}
+		dk := dueKey{key.credential, j.tries}
 		due, ok := b.dues[dk]
 		if !ok {
 			due = j.at.Add(jitter(j.due.Sub(j.at)))

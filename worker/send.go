@@ -18,9 +18,9 @@ const (
 	backoffMost  = 10 * time.Minute
 )
 
-// backoff is the wait after so many attempts, without jitter.
-func backoff(attempts int) time.Duration {
-	return min(backoffFirst<<min(max(attempts-1, 0), 16), backoffMost)
+// backoff is the wait after so many tries, without jitter.
+func backoff(tries int) time.Duration {
+	return min(backoffFirst<<min(max(tries-1, 0), 16), backoffMost)
 }
 
 // jitter spreads waits, so that what failed together does not come back together.
@@ -139,10 +139,14 @@ func (l *line) report(o push.Outcome, start, now time.Time) {
 	}
 }
 
-// retry has the message tried again later, unless its time or its attempts are up.
+// retry has the message tried again later, unless its time or its attempts are
+// up. Only what the vendor answered counts as an attempt: an outage must not use
+// them up, however long it is.
 func (l *line) retry(j *job, r *push.Result, now time.Time) {
-	j.attempts++
-	wait := max(backoff(j.attempts), r.RetryAfter)
+	if r.Code != push.CodeNetwork && r.Code != push.CodeTimeout {
+		j.attempts++
+	}
+	wait := max(backoff(j.tries), r.RetryAfter)
 	switch {
 	case !now.Add(wait).Before(j.item.Message.ExpiresAt):
 		j.settle(models.StateExpired, models.ReasonExpired, now)
@@ -211,12 +215,16 @@ func (l *line) refuse(ctx context.Context, j *job, r *push.Result, now time.Time
 	l.putOffQueue(now)
 }
 
+// noSandboxWait is when work is looked at again that this process has no simulator
+// for; another one may have it.
+const noSandboxWait = 5 * time.Second
+
 // notOpened ends a job whose credential could not be used at all.
 func (l *line) notOpened(ctx context.Context, j *job, err error) {
 	now := l.w.o.Now()
 	if errors.Is(err, errNoSandbox) {
 		j.result = push.Result{Outcome: push.Retry, Code: codeNoSandbox}
-		l.retry(j, &j.result, now)
+		j.putOff(models.ReasonRetry, wholeSecond(now.Add(noSandboxWait)), now)
 		return
 	}
 	r := push.Result{Outcome: push.BadCredential, Code: "invalid", Text: "the credential could not be read"}
@@ -236,7 +244,7 @@ const workedEvery = time.Minute
 func (l *line) succeeded() {
 	now := max(l.w.sinceStart(), 1)
 	l.mu.Lock()
-	due := l.worked == 0 || now-l.worked >= workedEvery
+	due := (l.worked == 0 || now-l.worked >= workedEvery) && l.w.phase.Load() < settling
 	if due {
 		l.worked = now
 	}

@@ -56,7 +56,8 @@ type Limits struct {
 	Messages int
 	// InFlight is the most sends under way through one credential.
 	InFlight int
-	// Attempts at the vendor before a message is given up, if it has not expired.
+	// Attempts that the vendor answered with a fault of its own before a message is
+	// given up, if it has not expired.
 	Attempts int
 }
 

@@ -60,7 +60,7 @@ func (h *console) client(ctx echo.Context) error {
 		})
 	}
 	for i := range v.Steps {
-		v.Steps[i].Label = v.Steps[i].Title
+		v.Steps[i].Label = locale.T(std, "client.code_of", "Title", v.Steps[i].Title)
 	}
 	v.Chrome = web.Chrome(ctx)
 	return web.Page(ctx, views.Client(v))

@@ -371,7 +371,7 @@ func credentialFoot(card CredentialCard) templ.Component {
 			}
 		}
 		if card.Delete != "" {
-			templ_7745c5c3_Err = c.Button(c.Btn{Label: locale.T(ctx, "credentials.delete"), Name: locale.T(ctx, "credentials.delete") + " " + card.Name, Icon: "trash", Href: card.Delete, Quiet: true, Small: true}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = c.Button(c.Btn{Label: locale.T(ctx, "credentials.remove"), Name: locale.T(ctx, "credentials.delete") + " " + card.Name, Icon: "trash", Href: card.Delete, Quiet: true, Small: true}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -187,6 +188,47 @@ func TestServe(t *testing.T) {
 			t.Errorf("doctor: %s", out)
 		}
 	})
+}
+
+// A process that only works answers health checks and nothing else; one that only
+// serves does the rest; metrics have a listener of their own.
+func TestServeRoles(t *testing.T) {
+	t.Parallel()
+	pairs := installation(t, "postgres")
+	metrics, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := metrics.Close(); err != nil {
+		t.Fatal(err)
+	}
+	web, work := maps.Clone(pairs), maps.Clone(pairs)
+	web["ROLE"] = "web"
+	work["ROLE"], work["METRICS_LISTEN"] = "worker", metrics.Addr().String()
+	serving, working := boot(t, web), boot(t, work)
+	for _, c := range []struct {
+		url  string
+		want int
+	}{
+		{"http://" + serving.address + "/login", http.StatusSeeOther}, // to first-run setup
+		{"http://" + serving.address + "/readyz", http.StatusOK},
+		{"http://" + serving.address + "/metrics", http.StatusNotFound},
+		{"http://" + working.address + "/login", http.StatusNotFound},
+		{"http://" + working.address + "/healthz", http.StatusOK},
+		{"http://" + working.address + "/readyz", http.StatusOK},
+		{"http://" + metrics.Addr().String() + "/metrics", http.StatusOK},
+	} {
+		status, body := get(t, c.url)
+		if status != c.want {
+			t.Errorf("%s: %d, want %d", c.url, status, c.want)
+		}
+		if strings.HasSuffix(c.url, "/metrics") && status == http.StatusOK && (!strings.Contains(body, "go_goroutines") || !strings.Contains(body, "hongyan_")) {
+			t.Errorf("metrics: %.500s", body)
+		}
+	}
+	if strings.Contains(working.printed, "setup") || !strings.Contains(serving.printed, "setup") {
+		t.Errorf("setup links: the worker printed %q, the web process %q", working.printed, serving.printed)
+	}
 }
 
 // A port that is taken ends the start with an error that names it.

@@ -59,7 +59,7 @@ type Config struct {
 	SandboxCA   string
 
 	GCPercent   int
-	MemoryLimit int64 // bytes
+	MemoryLimit int64 // bytes; math.MaxInt64 is none
 
 	dump []setting
 }
@@ -137,7 +137,7 @@ func options() []option {
 			shutdownTimeout},
 		{"GOGC", "number", "400", false, "Go's garbage collection target in per cent. 400 spends memory for a fifth less CPU per push; GOMEMLIMIT bounds it.",
 			number(func(c *Config) *int { return &c.GCPercent }, 10, 10_000)},
-		{"GOMEMLIMIT", "size", "auto", false, "Memory above which garbage is collected harder. auto: 60 % of what the machine or container has.",
+		{"GOMEMLIMIT", "size", "", false, "Memory above which garbage is collected harder, in Go's own units (512MiB, 2GiB), or off. Empty: 60 % of what the machine or container has.",
 			memoryLimit},
 	}
 }
@@ -173,6 +173,14 @@ func loadConfig(env lookup) (Config, error) {
 	}
 	if c.Regions == nil {
 		c.Regions = defaultRegions()
+	}
+	for i, r := range c.Regions {
+		if r.Database != "" && !isPostgres(r.Database) && !filepath.IsAbs(r.Database) {
+			c.Regions[i].Database = filepath.Join(c.DataDir, r.Database)
+		}
+	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = defaultMemoryLimit()
 	}
 	bad.problems = append(bad.problems, c.contradictions(bad)...)
 	if len(bad.problems) > 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,10 @@ func TestConfigValues(t *testing.T) {
 	}
 	if c.DiskMinFree != 2<<30 || c.MemoryLimit != 1<<30 || c.GCPercent != 100 || c.Retention != 7*24*time.Hour {
 		t.Errorf("unexpected: %+v", c)
+	}
+	regions, err := loadConfig(env(map[string]string{"DATA_DIR": "/srv/h", "REGIONS": `[{"id":"cn","zh":"中国","en":"China","prefix":4,"database_url":"cn.db"}]`, "GOMEMLIMIT": "off"}))
+	if err != nil || regions.Regions[0].Database != "/srv/h/cn.db" || regions.MemoryLimit != math.MaxInt64 {
+		t.Errorf("a region's own SQLite file: %+v, %v", regions, err)
 	}
 	want := []models.Region{{ID: "cn", Zh: "中国", En: "China", Prefix: 4, Public: "https://cn.example.com", Database: "postgres://u:pw@cn/x"}}
 	if diff := cmp.Diff(want, c.Regions); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"regexp"
@@ -91,21 +92,32 @@ func size(v string) (uint64, error) {
 // maxSize is the largest size that a setting may name: a petabyte.
 const maxSize = 1 << 50
 
-// memoryShare is the part of the machine's memory that "auto" allows: the rest is
-// for SQLite's page cache, the kernel's, and other programs.
+// memoryShare is the part of the machine's memory that is allowed by default: the
+// rest is for SQLite's page cache, the kernel's, and other programs.
 const memoryShare = 0.6
 
+// minMemory is the least memory limit that makes sense.
+const minMemory = 64 << 20
+
+// defaultMemoryLimit is a share of what there is, none where the system does not
+// tell.
+func defaultMemoryLimit() int64 {
+	if n := int64(float64(availableMemory()) * memoryShare); n >= minMemory {
+		return n
+	}
+	return math.MaxInt64
+}
+
+// memoryLimit reads GOMEMLIMIT in the form in which the Go runtime, which reads it
+// before us and ends the process over any other, takes it.
 func memoryLimit(c *Config, v string) error {
-	if v == "auto" {
-		c.MemoryLimit = int64(float64(availableMemory()) * memoryShare)
+	if v == "off" {
+		c.MemoryLimit = math.MaxInt64
 		return nil
 	}
 	n, err := size(v)
-	if err != nil {
-		return err
-	}
-	if n < 64<<20 {
-		return fmt.Errorf("%q is less than 64MiB", v)
+	if err != nil || n < minMemory || !strings.HasSuffix(v, "B") {
+		return fmt.Errorf("%q is not off, nor 64MiB or more", v)
 	}
 	c.MemoryLimit = int64(n)
 	return nil

@@ -43,9 +43,7 @@ func serveCommand(ctx context.Context, call invocation) error {
 		return nil
 	}
 	debug.SetGCPercent(cfg.GCPercent)
-	if cfg.MemoryLimit > 0 {
-		debug.SetMemoryLimit(cfg.MemoryLimit)
-	}
+	debug.SetMemoryLimit(cfg.MemoryLimit)
 	return run(ctx, cfg, console{out: call.out, log: newLogger(cfg, call.err)})
 }
 
@@ -179,8 +177,10 @@ func (s *process) startWeb(ctx context.Context) error {
 		return errors.Join(err, ln.Close())
 	}
 	fmt.Fprintf(s.con.out, "Hongyan %s listens on %s\n", version(), ln.Addr())
-	if err := offerSetup(ctx, s.con.out, s.store, s.base.String()); err != nil {
-		return err
+	if s.cfg.Web() {
+		if err := offerSetup(ctx, s.con.out, s.store, s.base.String()); err != nil {
+			return err
+		}
 	}
 	if s.con.ready != nil {
 		s.con.ready(ln.Addr())

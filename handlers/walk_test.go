@@ -1,0 +1,340 @@
+package handlers
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hongyan/models"
+	"hongyan/web"
+)
+
+// estate is an account that has one of everything, so that every address of the site
+// map can be visited. A new path parameter needs a value here.
+type estate struct {
+	Owner models.Actor
+	// Params maps the name of a path parameter to the account's value.
+	Params map[string]string
+	// Out is the same for another product of the account, where one has a value.
+	Out     map[string]string
+	Product int64
+}
+
+// fixed are path parameters that name no row of an account.
+func fixed() map[string]string { return map[string]string{"channel": "apns"} }
+
+// newEstate builds one. All its names are ASCII, so that the English pages show no
+// other letters.
+func newEstate(t *testing.T, s *site, name string) estate {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := estate{Owner: s.Account(name)}
+	product, apps := s.Product(e.Owner, name+"-chat")
+	other, otherApps := s.Product(e.Owner, name+"-other")
+	app := apps[1] // iOS
+	im, secret := s.IMApp(e.Owner, name+"-im")
+	auth, err := s.Store.Authorize(ctx, e.Owner, im.ID, product.ID, app.ID)
+	must(err)
+	_, err = s.Store.SetPackage(ctx, e.Owner, app.ID, "com.example."+name)
+	must(err)
+	key := models.CredentialInput{Channel: "apns", Environment: models.EnvironmentProduction, Kind: "p8", Fields: map[string]string{"key": "k"}}
+	keys, err := s.Store.SaveCredentials(ctx, e.Owner, models.AppOwner(app.ID), key)
+	must(err)
+	plan, err := s.Store.CreatePlan(ctx, e.Owner, app.ID, "News", "")
+	must(err)
+	otherPlan, err := s.Store.CreatePlan(ctx, e.Owner, otherApps[1].ID, "News", "")
+	must(err)
+	sub := s.Sub(e.Owner, name+"-sub", models.Rights{Role: models.RoleRead, AllProducts: true})
+	scope, _, err := s.Store.ScopeForApp(ctx, e.Owner, app.ID)
+	must(err)
+	phone, err := s.Store.Register(ctx, scope, models.Registration{
+		Platform: models.PlatformIOS, Model: "iPhone17,1", Notify: models.NotifyOn,
+		Routes: []models.RouteInput{{Channel: "apns", Environment: models.EnvironmentProduction, PackageName: "com.example." + name, Token: strings.Repeat(number(app.ID%10), 64)}},
+	})
+	must(err)
+	s.Store.StartAccepting(nil)
+	t.Cleanup(func() { _ = s.Store.StopAccepting(ctx) })
+	in, err := s.Store.IngestBySecret(ctx, secret.Reveal())
+	must(err)
+	taken, err := s.Store.Accept(ctx, in, []models.Incoming{{
+		SourceID: "m1", Kind: models.KindAlert, Account: "user-1", Sender: "user-2", Content: models.Content{Title: "user-2", Body: "hello"},
+	}})
+	must(err)
+	s.Login(e.Owner)
+	sessions, err := s.Store.Sessions(ctx, e.Owner)
+	must(err)
+	e.Product = product.ID
+	e.Params = map[string]string{
+		"product": number(product.ID), "app": app.AccessID(), "im": number(im.ID), "authorization": number(auth.ID),
+		"credential": number(keys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),
+		"device": number(phone.Device.ID), "message": taken.IDs[0],
+	}
+	e.Out = map[string]string{"product": number(other.ID), "app": otherApps[1].AccessID(), "plan": number(otherPlan.ID)}
+	return e
+}
+
+var pathParam = regexp.MustCompile(`:([a-z_]+)`)
+
+// fill puts values into a route's pattern. It fails the test for a parameter that
+// nobody has given a value.
+func fill(t *testing.T, pattern string, params map[string]string) string {
+	t.Helper()
+	return pathParam.ReplaceAllStringFunc(pattern, func(p string) string {
+		if v, ok := fixed()[p[1:]]; ok {
+			return v
+		}
+		v, ok := params[p[1:]]
+		if !ok {
+			t.Fatalf("%s: give %s a value in estate", pattern, p)
+		}
+		return v
+	})
+}
+
+// consoleRoutes returns the routes of pages that ask for a user.
+func consoleRoutes(s *site) []web.Route {
+	return slices.DeleteFunc(s.Web.Routes(), func(r web.Route) bool {
+		return r.Permission == web.Public || r.Permission == web.ByKey
+	})
+}
+
+func paramsOf(pattern string) []string {
+	var out []string
+	for _, m := range pathParam.FindAllStringSubmatch(pattern, -1) {
+		if _, is := fixed()[m[1]]; !is {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// role is a kind of user, and the addresses where more than the route's permission
+// decides.
+type role struct {
+	name   string
+	rights *models.Rights // nil for the main user
+	except map[string]int
+}
+
+func roles(product int64) []role {
+	chosen := []int64{product}
+	return []role{
+		{name: "main"},
+		{name: "full", rights: &models.Rights{Role: models.RoleFull, AllProducts: true, CanIM: true, CanContent: true}},
+		{name: "full-chosen", rights: &models.Rights{Role: models.RoleFull, Products: chosen}, except: map[string]int{"/products/new": http.StatusForbidden}},
+		{name: "ops", rights: &models.Rights{Role: models.RoleOps, AllProducts: true}},
+		{name: "ops-im", rights: &models.Rights{Role: models.RoleOps, Products: chosen, CanIM: true}},
+		{name: "read", rights: &models.Rights{Role: models.RoleRead, AllProducts: true}},
+		{name: "read-content", rights: &models.Rights{Role: models.RoleRead, Products: chosen, CanContent: true}},
+	}
+}
+
+// Every page, as every role: allowed ones are whole pages (the kit checks headings,
+// labels, ids, language, policy and sentences), others are refused and say by whom
+// the right is granted. Strangers are led to sign-in.
+func TestSiteWalk(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s *site) {
+		e := newEstate(t, s, "acme")
+		routes := slices.DeleteFunc(consoleRoutes(s), func(r web.Route) bool { return r.Method != http.MethodGet })
+		if len(routes) < 20 {
+			t.Fatalf("only %d pages", len(routes))
+		}
+		for _, r := range roles(e.Product) {
+			who := e.Owner
+			if r.rights != nil {
+				who = s.Sub(e.Owner, r.name, *r.rights)
+			}
+			v := s.Login(who)
+			for _, route := range routes {
+				path := fill(t, route.Path, e.Params)
+				want := http.StatusOK
+				if !mayOpen(who, route.Permission) {
+					want = http.StatusForbidden
+				}
+				p := v.Get(path)
+				got := p.Status
+				if got == http.StatusSeeOther {
+					got = v.Get(p.Header.Get("Location")).Status
+				}
+				if want = cmp.Or(r.except[route.Path], want); got != want {
+					t.Errorf("%s: %s answers %d, want %d", r.name, path, got, want)
+				}
+				if got == http.StatusForbidden {
+					p.Has("主账号")
+				}
+			}
+		}
+		stranger := s.Visitor()
+		for _, route := range routes {
+			path := fill(t, route.Path, e.Params)
+			if to := stranger.Get(path).Want(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/login?next=") {
+				t.Errorf("a stranger at %s is led to %s", path, to)
+			}
+		}
+	})
+}
+
+func mayOpen(who models.Actor, p web.Permission) bool {
+	return p == web.SignedIn || who.May(models.Permission(p))
+}
+
+// Nothing Chinese is left on the English pages but the switch of language and the
+// product's own fixed names.
+func TestEnglishPages(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, models.SQLite)
+	e := newEstate(t, s, "acme")
+	v := s.Login(e.Owner)
+	v.Post("/preferences", "lang", "en", "back", "/me").To("/me")
+	han := regexp.MustCompile(`\p{Han}+`)
+	for _, route := range consoleRoutes(s) {
+		if route.Method != http.MethodGet {
+			continue
+		}
+		p := v.Get(fill(t, route.Path, e.Params))
+		if p.Status != http.StatusOK {
+			continue // the walk judges statuses
+		}
+		text := p.Text()
+		for _, name := range []string{"中文", "即时通信IM消息"} {
+			text = strings.ReplaceAll(text, name, "")
+		}
+		if words := han.FindAllString(text, -1); len(words) > 0 {
+			t.Errorf("%s shows %q", p.Path, words)
+		}
+		if len(p.All("html", "lang", "en")) != 1 {
+			t.Errorf("%s is not marked as English", p.Path)
+		}
+	}
+}
+
+// Another main account's ids do not exist: every route, read or change, with all of
+// its ids foreign, and with each one foreign among its own, answers 404 and changes
+// nothing.
+func TestForeignIDs(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s *site) {
+		mine, theirs := newEstate(t, s, "acme"), newEstate(t, s, "globex")
+		v := s.Login(mine.Owner)
+		before := auditRows(t, s, theirs.Owner)
+		n := 0
+		for _, route := range consoleRoutes(s) {
+			for _, params := range mixtures(route.Path, mine.Params, theirs.Params) {
+				n++
+				refuse(t, v, route, fill(t, route.Path, params))
+			}
+		}
+		if n < 30 {
+			t.Errorf("only %d addresses were tried", n)
+		}
+		if after := auditRows(t, s, theirs.Owner); after != before {
+			t.Errorf("the other account's log grew from %d to %d", before, after)
+		}
+	})
+}
+
+// A product outside a sub-account's scope does not exist for it either.
+func TestProductsOutOfScope(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s *site) {
+		e := newEstate(t, s, "acme")
+		who := s.Sub(e.Owner, "chosen", models.Rights{Role: models.RoleFull, Products: []int64{e.Product}, CanIM: true, CanContent: true})
+		v := s.Login(who)
+		out := maps.Clone(e.Params)
+		maps.Copy(out, e.Out)
+		for _, route := range consoleRoutes(s) {
+			first := paramsOf(route.Path)
+			if len(first) == 0 || first[0] != "product" && first[0] != "app" || !mayOpen(who, route.Permission) {
+				continue
+			}
+			refuse(t, v, route, fill(t, route.Path, out))
+			// A plan of the one app does not open under the other.
+			if len(first) > 1 && e.Out[first[1]] != "" {
+				mixed := maps.Clone(e.Params)
+				mixed[first[1]] = e.Out[first[1]]
+				refuse(t, v, route, fill(t, route.Path, mixed))
+			}
+		}
+	})
+}
+
+// mixtures returns the values to try on a route: all ids foreign, and each one alone.
+func mixtures(pattern string, mine, theirs map[string]string) []map[string]string {
+	names := paramsOf(pattern)
+	if len(names) == 0 {
+		return nil
+	}
+	out := []map[string]string{theirs}
+	if len(names) > 1 {
+		for _, name := range names {
+			mixed := maps.Clone(mine)
+			mixed[name] = theirs[name]
+			out = append(out, mixed)
+		}
+	}
+	return out
+}
+
+func refuse(t *testing.T, v *visitor, route web.Route, path string) {
+	t.Helper()
+	var p *page
+	if route.Method == http.MethodGet {
+		p = v.Get(path)
+	} else {
+		p = v.Post(path)
+	}
+	if p.Status != http.StatusNotFound {
+		t.Errorf("%s %s (%s) answers %d, want 404", route.Method, path, route.Path, p.Status)
+	}
+}
+
+func auditRows(t *testing.T, s *site, who models.Actor) int {
+	t.Helper()
+	page, err := s.Store.Audit(t.Context(), who, models.AuditFilter{Limit: 200, To: s.Clock.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(page.Rows)
+}
+
+// No page was added past the permission check.
+func TestRoutesNameTheirPermission(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, models.SQLite)
+	named := map[string]bool{}
+	for _, r := range s.Web.Routes() {
+		named[r.Method+" "+r.Path] = true
+		known := slices.Contains([]web.Permission{web.Public, web.SignedIn, web.ByKey}, r.Permission) ||
+			slices.Contains(models.Permissions(), models.Permission(r.Permission))
+		if !known {
+			t.Errorf("%s %s asks for %q, which nobody has", r.Method, r.Path, r.Permission)
+		}
+	}
+	for _, r := range s.Web.Registered() {
+		if r.Method != http.MethodHead && r.Method != "echo_route_not_found" && !named[r.Method+" "+r.Path] {
+			t.Errorf("%s %s was added past the permission check", r.Method, r.Path)
+		}
+	}
+	// What anybody may call, spelled out: a new one has to be put here on purpose.
+	public := []string{
+		"GET /setup", "POST /setup", "GET /login", "POST /login", "GET /login/sub", "POST /login/sub", "POST /logout",
+		"POST /preferences", "GET /healthz", "GET /readyz", "GET /device/v1/openapi.yaml",
+	}
+	for _, r := range s.Web.Routes() {
+		if r.Permission == web.Public && !slices.Contains(public, r.Method+" "+r.Path) {
+			t.Errorf("%s %s is open to anybody", r.Method, r.Path)
+		}
+	}
+}

@@ -134,6 +134,10 @@ func (h *console) savePlan(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	// A plan that is not there has no form to be wrong about.
+	if _, err := h.Store.PlanByID(c.Request().Context(), h.actor(c), appID(c), id); err != nil {
+		return err
+	}
 	return h.planSave(c, false, "plan.saved", func(ctx context.Context, name, description string) error {
 		_, err := h.Store.UpdatePlan(ctx, h.actor(c), appID(c), id, name, description)
 		return err

@@ -264,6 +264,12 @@ func (a auditWords) word(field, v string) string {
 		return role
 	case "platform":
 		return platformWord(v)
+	case "language":
+		return locale.T(a.ctx, "auditlog.language."+v)
+	case "bridge":
+		if b, ok := BridgeByID(v); ok {
+			return locale.T(a.ctx, b.Name)
+		}
 	case "fanout":
 		return locale.T(a.ctx, "auditlog.fanout."+v)
 	case "text_mode":

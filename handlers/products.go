@@ -42,8 +42,12 @@ func (h *console) productsPage(ctx echo.Context, query string) (views.ProductsPa
 		}
 		p.Any = len(some) > 0
 	}
+	arrived, err := h.Store.Arrivals(std, all, clock.midnight(-1), clock.midnight(0))
+	if err != nil {
+		return views.ProductsPage{}, err
+	}
 	for i := range all {
-		p.Products = append(p.Products, h.productCard(std, clock, who, &all[i]))
+		p.Products = append(p.Products, h.productCard(std, clock, who, &all[i], arrived))
 	}
 	p.Chrome = web.Chrome(ctx)
 	return p, nil
@@ -55,7 +59,7 @@ func mayCreateProduct(who models.Actor) bool {
 	return who.May(models.PermConfigure) && (who.IsMain || who.AllProducts)
 }
 
-func (h *console) productCard(ctx context.Context, clock clock, who models.Actor, p *models.ProductView) views.ProductCard {
+func (h *console) productCard(ctx context.Context, clock clock, who models.Actor, p *models.ProductView, arrived map[int64]int64) views.ProductCard {
 	base := "/products/" + number(p.ID)
 	card := views.ProductCard{ID: number(p.ID), Name: p.Name, Detail: p.Description, Meta: []string{
 		locale.T(ctx, "categories."+p.Category),
@@ -72,7 +76,11 @@ func (h *console) productCard(ctx context.Context, clock clock, who models.Actor
 		}
 	}
 	for i := range p.Apps {
-		card.AppRows = append(card.AppRows, h.appRow(ctx, clock.now, &p.Apps[i]))
+		row := h.appRow(ctx, clock.now, &p.Apps[i])
+		if n, ok := arrived[p.Apps[i].ID]; ok {
+			row.Arrived = thousands(n)
+		}
+		card.AppRows = append(card.AppRows, row)
 	}
 	return card
 }

@@ -83,6 +83,12 @@ func (k clock) Full(t time.Time) string {
 // ISO writes t for machines.
 func (k clock) ISO(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// midnight returns when the day that is so many days from today begins in the zone.
+func (k clock) midnight(days int) time.Time {
+	y, m, d := k.now.In(k.zone).Date()
+	return time.Date(y, m, d+days, 0, 0, 0, 0, k.zone)
+}
+
 // day returns the moment when the day written as 2006-01-02 begins in the zone.
 func (k clock) day(text string) (time.Time, bool) {
 	t, err := time.ParseInLocation(layoutDate, text, k.zone)

@@ -24,7 +24,7 @@ func fixed() map[string]string { return map[string]string{"channel": "apns"} }
 
 // queries are what a page needs behind its path to have something to show.
 func queries() map[string]string {
-	return map[string]string{"/apps/:app/tools/delete": "?account=user-1", "/search": "?q=user-1"}
+	return map[string]string{"/apps/:app/tools/delete": "?account=user-1", "/apps/:app/config/keys/reset": "?key=access", "/search": "?q=user-1"}
 }
 
 // newEstate builds one. All its names are ASCII, so that the English pages show no
@@ -49,6 +49,8 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	must(err)
 	key := models.CredentialInput{Channel: "apns", Environment: models.EnvironmentProduction, Kind: "p8", Fields: map[string]string{"key": "k"}}
 	keys, err := s.Store.SaveCredentials(ctx, e.Owner, models.AppOwner(app.ID), key)
+	must(err)
+	imKeys, err := s.Store.SaveCredentials(ctx, e.Owner, models.IMOwner(im.ID), key)
 	must(err)
 	plan, err := s.Store.CreatePlan(ctx, e.Owner, app.ID, "News", "")
 	must(err)
@@ -85,7 +87,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	e.Product = product.ID
 	e.Params = map[string]string{
 		"product": number(product.ID), "app": app.AccessID(), "im": number(im.ID), "authorization": number(auth.ID),
-		"credential": number(keys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),
+		"credential": number(keys[0].ID), "im-credential": number(imKeys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),
 		"device": number(phone.Device.ID), "message": taken.IDs[0], "push": number(pushes[0].ID),
 	}
 	e.Out = map[string]string{"product": number(other.ID), "app": otherApps[1].AccessID(), "plan": number(otherPlan.ID)}

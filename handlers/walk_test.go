@@ -25,6 +25,9 @@ func fill(t *testing.T, pattern string, params map[string]string) string {
 			return v
 		}
 		v, ok := params[p[1:]]
+		if strings.HasPrefix(pattern, "/im-apps/") && p == ":credential" {
+			v = params["im-credential"] // the IM side has keys of its own
+		}
 		if !ok {
 			t.Fatalf("%s: give %s a value in estate", pattern, p)
 		}
@@ -212,6 +215,9 @@ func mixtures(pattern string, mine, theirs map[string]string) []map[string]strin
 		for _, name := range names {
 			mixed := maps.Clone(mine)
 			mixed[name] = theirs[name]
+			if name == "credential" {
+				mixed["im-credential"] = theirs["im-credential"]
+			}
 			out = append(out, mixed)
 		}
 	}

@@ -131,7 +131,7 @@ func (b *bench) rows() []row {
 }
 
 func (b *bench) print() {
-	fmt.Fprintf(b.out, "\n%-68s %7s %13s %5s %10s %8s %15s %8s\n", "median of rounds", "ratio", "(min-max)", "goal", "per second", "CPU us", "p50/p99 ms", "peak MB")
+	fmt.Fprintf(b.out, "\n%-68s %7s %13s %5s %10s %8s %7s %15s %8s\n", "median of rounds", "ratio", "(min-max)", "goal", "per second", "CPU us", "by CPU", "p50/p99 ms", "peak MB")
 	for _, r := range b.rows() {
 		v, of := b.values[r.value], b.values[r.of]
 		if len(v) == 0 || len(of) == 0 {
@@ -140,6 +140,7 @@ func (b *bench) print() {
 		mid, low, high := ratio(v, of)
 		per, _, _ := median(v, rate)
 		cpu, _, _ := median(v, func(s sample) time.Duration { return s.cpu })
+		ofCPU, _, _ := median(of, func(s sample) time.Duration { return s.cpu })
 		p50, _, _ := median(v, func(s sample) time.Duration { return s.p50 })
 		p99, _, _ := median(v, func(s sample) time.Duration { return s.p99 })
 		rss, _, _ := median(v, func(s sample) int64 { return s.rss })
@@ -150,10 +151,11 @@ func (b *bench) print() {
 		if p99 > 0 {
 			latency = fmt.Sprintf("%.1f / %.1f", ms(p50), ms(p99))
 		}
-		fmt.Fprintf(b.out, "%-68s %7.2f %13s %5s %10.0f %8.1f %15s %8d\n", r.label, mid, fmt.Sprintf("(%.2f-%.2f)", low, high), goal,
-			per, float64(cpu.Nanoseconds())/1000, latency, rss>>20)
+		fmt.Fprintf(b.out, "%-68s %7.2f %13s %5s %10.0f %8.1f %7.2f %15s %8d\n", r.label, mid, fmt.Sprintf("(%.2f-%.2f)", low, high), goal,
+			per, float64(cpu.Nanoseconds())/1000, float64(ofCPU)/float64(max(cpu, 1)), latency, rss>>20)
 	}
 	fmt.Fprintln(b.out, "\nCPU and memory are those of this process: load, pipeline and the vendor's stand-in together, without Postgres.")
+	fmt.Fprintln(b.out, "By CPU is the same ratio in processor time for each: on a machine with other work, trust it more than the rates.")
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

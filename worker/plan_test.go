@@ -152,6 +152,25 @@ func TestFanout(t *testing.T) {
 	}
 }
 
+func TestFanoutIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		for i := range maxDevices + 20 {
+			r.device(int64(i+1), "alice")
+		}
+		r.start()
+		r.accept(r.message("alice"))
+		r.wait(time.Second)
+		got := map[string]bool{}
+		for _, p := range r.vendor.list() {
+			got[p.token] = true
+		}
+		if len(got) != maxDevices || got["token-1"] || !got["token-120"] {
+			t.Errorf("sent to %d devices", len(got))
+		}
+		r.stop()
+	})
+}
+
 func TestCompose(t *testing.T) {
 	it := models.Item{
 		Message: models.Message{ID: "m1", Kind: models.KindAlert, Conversation: "c1", ExpiresAt: time.Unix(1e9, 0)},

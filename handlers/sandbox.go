@@ -109,6 +109,9 @@ func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxFo
 		return err
 	}
 	p.Chrome = web.Chrome(c)
+	if p.Chrome.App != nil {
+		p.Chrome.App.SandboxURL = "" // the banner's button leads here
+	}
 	return web.Render(c, status, views.Sandbox(p))
 }
 

@@ -229,7 +229,6 @@ type arrival struct {
 	epoch   int // see phones.next
 	message string
 	apnsID  string
-	refused string // the simulator's reason, "" for a yes
 }
 
 // phones is the simulator, run alone, and everything that reached it.

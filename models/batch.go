@@ -250,14 +250,12 @@ func (d *DB) RenewLeases(ctx context.Context, owner string, ids []int64, lease t
 		return nil, nil
 	}
 	if d.Dialect == Postgres {
-		// Rows are locked in order of id, as the recorder does: the two run at once.
-		rows, qerr := d.pool.Query(ctx, `UPDATE batches SET lease_until = clock_timestamp() + $3::bigint * interval '1 microsecond'
-			FROM (SELECT id FROM batches WHERE id = ANY($2) AND owner = $1 ORDER BY id FOR UPDATE) l
-			WHERE batches.id = l.id RETURNING batches.id`, owner, ids, lease.Microseconds())
-		if qerr == nil {
-			held, qerr = pgx.CollectRows(rows, pgx.RowTo[int64])
+		// A renewal that lost a race is tried again at once: the lease runs meanwhile.
+		for try := 0; ; try++ {
+			if held, err = d.renewPostgres(ctx, owner, ids, lease); err == nil || try == writeRetries || !lostRace(err) {
+				break
+			}
 		}
-		err = qerr
 	} else {
 		err = d.write(ctx, func(t *Tx) error {
 			return t.Raw("UPDATE batches SET lease_until = ? WHERE owner = ? AND id IN ("+marks(len(ids))+") RETURNING id",
@@ -268,6 +266,18 @@ func (d *DB) RenewLeases(ctx context.Context, owner string, ids []int64, lease t
 		return nil, fmt.Errorf("models: renew leases: %w", err)
 	}
 	return held, nil
+}
+
+// renewPostgres locks the rows in order of id, as the recorder does: the two run at
+// once.
+func (d *DB) renewPostgres(ctx context.Context, owner string, ids []int64, lease time.Duration) ([]int64, error) {
+	rows, err := d.pool.Query(ctx, `UPDATE batches SET lease_until = clock_timestamp() + $3::bigint * interval '1 microsecond'
+		FROM (SELECT id FROM batches WHERE id = ANY($2) AND owner = $1 ORDER BY id FOR UPDATE) l
+		WHERE batches.id = l.id RETURNING batches.id`, owner, ids, lease.Microseconds())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // ReleaseBatches hands batches of owner back at shutdown. Each keeps its due

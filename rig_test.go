@@ -146,9 +146,10 @@ func (c *child) stop() {
 
 // lastWords keeps the end of what processes say, and counts phrases.
 type lastWords struct {
-	mu   sync.Mutex
-	text []byte
-	n    map[string]int // phrases to count
+	mu       sync.Mutex
+	text     []byte
+	n        map[string]int // phrases to count
+	warnings [][]byte       // the first ones
 }
 
 func newLastWords(count ...string) *lastWords {
@@ -166,6 +167,11 @@ func (w *lastWords) Write(p []byte) (int, error) {
 	for phrase := range w.n {
 		w.n[phrase] += bytes.Count(p, []byte(phrase))
 	}
+	for line := range bytes.Lines(p) {
+		if len(w.warnings) < 20 && (bytes.Contains(line, []byte("level=WARN")) || bytes.Contains(line, []byte("level=ERROR"))) {
+			w.warnings = append(w.warnings, bytes.Clone(line))
+		}
+	}
 	if w.text = append(w.text, p...); len(w.text) > 1<<20 {
 		w.text = append([]byte(nil), w.text[len(w.text)-1<<19:]...)
 	}
@@ -179,12 +185,12 @@ func (w *lastWords) count(phrase string) int {
 	return w.n[phrase]
 }
 
-// String returns the last lines.
+// String returns the first warnings and the last lines.
 func (w *lastWords) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(w.text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+	return string(bytes.Join(w.warnings, nil)) + "…\n" + strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
 // server is a `hongyan serve` that may be killed and started again at the same

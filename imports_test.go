@@ -22,21 +22,20 @@ const module = "hongyan"
 // say why in the change.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		".":                {"..."}, // main starts everything
-		"handlers/...":     {"handlers/...", "web/...", "views/...", "models", "push"},
-		"web/...":          {"web/...", "views/...", "models", "static"},
-		"views/...":        {"views/...", "models"},
-		"worker/...":       {"worker/...", "models", "push"},
-		"models/...":       {},
-		"push":             {},
-		"push/...":         {"push"}, // a vendor knows the contract and nothing else
-		"push/registry":    {"push/..."},
-		"push/pushtest":    {"push"},
-		"sandbox/...":      {"sandbox/...", "push"},
-		"static/...":       {},
-		"bench":            {"..."}, // a tool beside the program: it measures all of it
-		"internal/...":     {},      // what tests share
-		"internal/e2e/...": {"..."}, // tests that drive the whole program
+		".":             {"..."}, // main starts everything
+		"handlers/...":  {"handlers/...", "web/...", "views/...", "models", "push"},
+		"web/...":       {"web/...", "views/...", "models", "static"},
+		"views/...":     {"views/...", "models"},
+		"worker/...":    {"worker/...", "models", "push"},
+		"models/...":    {},
+		"push":          {},
+		"push/...":      {"push"}, // a vendor knows the contract and nothing else
+		"push/registry": {"push/..."},
+		"push/pushtest": {"push"},
+		"sandbox/...":   {"sandbox/...", "push"},
+		"static/...":    {},
+		"bench":         {"..."}, // a tool beside the program: it measures all of it
+		"internal/...":  {},      // what tests share
 	}
 }
 

@@ -115,7 +115,8 @@ func TestBatchConnStalledPeer(t *testing.T) {
 		}
 		return nil
 	}
-	client, _ := tlsPair(t)
+	client, peer := tlsPair(t)
+	defer func() { _ = peer.Close() }() // held, or the collector closes it under the writer
 	b := newBatchConn(client)
 	if err := b.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -128,14 +129,20 @@ func TestBatchConnStalledPeer(t *testing.T) {
 	}
 	_ = b.Close()
 
-	client, _ = tlsPair(t)
+	client, stalled := tlsPair(t)
+	defer func() { _ = stalled.Close() }()
 	b = newBatchConn(client)
 	done := make(chan error, 1)
 	go func() { done <- fill(b) }()
 	b.mu.Lock()
 	for len(b.buf) < batchBytes {
 		b.mu.Unlock()
-		runtime.Gosched()
+		select {
+		case err := <-done:
+			t.Fatalf("the writer ended before the buffer was full: %v", err)
+		default:
+			runtime.Gosched()
+		}
 		b.mu.Lock()
 	}
 	b.mu.Unlock()

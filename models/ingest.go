@@ -177,7 +177,11 @@ type ingestCount struct {
 
 // ingestStats collects counts in memory; the intake's ticker writes them.
 type ingestStats struct {
-	mu   sync.Mutex
+	// writing is held while counts are written, so that a flush returns only after
+	// what an earlier one had already taken is written too.
+	writing sync.Mutex
+
+	mu   sync.Mutex // guards what follows
 	n    map[ingestCount]int64
 	last map[int64]ingestLast
 }
@@ -204,10 +208,13 @@ func (s *Store) CountIngest(imAppID int64, outcome string, n int) {
 	st.last[imAppID] = ingestLast{now, outcome}
 }
 
-// FlushIngest writes what CountIngest collected. On failure nothing is lost: the
+// FlushIngest writes what CountIngest collected; when it returns nil, everything
+// counted before the call is in the database. On failure nothing is lost: the
 // counts stay for the next time.
 func (s *Store) FlushIngest(ctx context.Context) error {
 	st := &s.intake.stats
+	st.writing.Lock()
+	defer st.writing.Unlock()
 	st.mu.Lock()
 	n, last := st.n, st.last
 	st.n, st.last = nil, nil

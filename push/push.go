@@ -10,6 +10,8 @@ package push
 import (
 	"context"
 	"regexp"
+	"slices"
+	"syscall"
 	"time"
 )
 
@@ -81,6 +83,10 @@ type Message struct {
 	// Data is handed to the app beside the notification. Values must be
 	// marshalable by encoding/json; keys must not be "aps".
 	Data map[string]any
+	// ReceiptURL is where the vendor shall report what became of the message, at
+	// most MaxReceiptURL bytes; "" for nowhere. Vendors whose address is entered
+	// in their own console ignore it.
+	ReceiptURL string
 }
 
 // Target is one device's address at the vendor.
@@ -95,6 +101,10 @@ type Target struct {
 	// Badge, when set, overrides Message.Badge for this target: a badge
 	// belongs to a device, not to a message.
 	Badge *int
+	// Ref comes back with the vendor's receipts, at most MaxRef bytes of URL-safe
+	// base64; "" for none. In a request with several targets the first one's is
+	// sent, and a receipt's Token tells them apart.
+	Ref string
 }
 
 // Outcome is how one attempt for one target ended.
@@ -177,6 +187,8 @@ const (
 	CodeRefusedTLS = "hy_refused_tls" // the vendor ended TLS because of our certificate
 	CodeSigning    = "hy_signing"     // our key could not sign a token, not sent
 	CodeClosed     = "hy_closed"      // the sender was closed, not sent
+	// CodeRefusedAddress: the target's own address must not be called, not sent.
+	CodeRefusedAddress = "hy_refused_address"
 )
 
 // Sender sends through one credential. It is safe for concurrent use.
@@ -198,18 +210,30 @@ type FieldKind string
 const (
 	FieldText   FieldKind = "text"
 	FieldSecret FieldKind = "secret"
-	FieldFile   FieldKind = "file" // the uploaded bytes
-	FieldEnv    FieldKind = "env"  // production, development or both
+	FieldFile   FieldKind = "file"   // the uploaded bytes
+	FieldEnv    FieldKind = "env"    // production, development or both
+	FieldChoice FieldKind = "choice" // one of Choices
 )
 
-// Field describes one field of a credential. Label and Help are catalog keys,
-// never text.
+// Groups of fields, by what they are about.
+const (
+	GroupKeys    = ""        // what the vendor knows us by
+	GroupClass   = "class"   // how the vendor classifies the messages; defaults of the app
+	GroupReceipt = "receipt" // what receipts are verified with
+)
+
+// Field describes one field of a credential. A form finds its label and help under
+// the catalog keys "fields.<channel>.<key>" and "fields.<channel>.<key>_help".
+// The value of a text or choice field is no secret and may be shown again.
 type Field struct {
 	Key      string
 	Kind     FieldKind
+	Group    string
 	Required bool
 	// Pattern is a regular expression the whole value must match, "" for any.
 	Pattern string
+	// Choices are the values of a FieldChoice; the first is the default.
+	Choices []string
 	// MaxBytes limits the value.
 	MaxBytes int
 }
@@ -241,6 +265,10 @@ type Options struct {
 	MaxConns int
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
+	// DialControl judges every address before it is dialled, after names were
+	// resolved; nil allows all. Channels whose targets bring their own address
+	// (Web Push) refuse to open without one. It returns ErrAddressRefused.
+	DialControl func(network, address string, c syscall.RawConn) error
 }
 
 // Spec describes a channel to the rest of the program. Credential forms, their
@@ -260,8 +288,16 @@ type Spec struct {
 	// skip that check; now is the moment at which dates are judged. The error is a
 	// *FieldError; the info is filled as far as the file could be read even then.
 	Inspect func(fields map[string]string, bundle string, now time.Time) (CredentialInfo, error)
-	// Codes explains vendor codes: code → catalog key and documentation link.
+	// Codes explains vendor codes: code → what it leads to and documentation link.
 	Codes map[string]CodeInfo
+	// Rate is how many targets a second the vendor takes from one credential by its
+	// published rules, 0 where it publishes none.
+	Rate int
+	// ParseReceipt verifies and reads what the vendor reports to our receipt
+	// address; nil for a channel without receipts.
+	ParseReceipt func(ReceiptRequest) (ReceiptReport, error)
+	// ReceiptSetup says how the vendor learns the receipt address.
+	ReceiptSetup ReceiptSetup
 }
 
 // CredentialInfo is what a credential says about itself. It holds nothing secret.
@@ -335,6 +371,11 @@ func (f Field) Check(value string) error {
 		return nil
 	case f.MaxBytes > 0 && len(value) > f.MaxBytes:
 		return &FieldError{Field: f.Key, Code: FieldTooLarge}
+	case f.Kind == FieldChoice:
+		if !slices.Contains(f.Choices, value) {
+			return &FieldError{Field: f.Key, Code: FieldInvalid}
+		}
+		return nil
 	case f.Pattern == "":
 		return nil
 	}

@@ -63,6 +63,8 @@ type Settings struct {
 	RetryAfter time.Duration
 	// GoAwayEvery ends a connection in good order after so many requests; 0 never.
 	GoAwayEvery int
+	// Receipts has vendors with receipts report each accepted push as arrived.
+	Receipts bool
 }
 
 // roll returns the reason the dice chose, or "".

@@ -1,0 +1,423 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hongyan/push"
+)
+
+// vendor is what differs from vendor to vendor: written from the vendor's documents,
+// with parsing and signatures of its own, never with package push's.
+type vendor interface {
+	// serve answers one request. The simulator has already waited for the gate.
+	serve(s *Simulator, w http.ResponseWriter, r *http.Request)
+	// codes are the vendor's answers that Settings.Mix and SetToken may name, and
+	// whether each is about one token alone.
+	codes() map[string]bool
+	// receipt is the vendor's report about one push, for the address it goes to;
+	// false when the vendor sends none about this event.
+	receipt(s *Simulator, p Delivered, event push.ReceiptEvent) (*http.Request, bool)
+}
+
+// vendors are the simulators that speak plain HTTPS. APNs has one of its own
+// (StartAPNs), because there the HTTP/2 frames matter.
+func vendors() map[push.Channel]vendor {
+	return map[push.Channel]vendor{}
+}
+
+// Channels lists the channels that Start has a simulator for.
+func Channels() []push.Channel {
+	var out []push.Channel
+	for c := range vendors() {
+		out = append(out, c)
+	}
+	return out
+}
+
+// Account is an app at a vendor, as the vendor knows it.
+type Account struct {
+	// ID is what requests name the app by: app id, project id or client id.
+	ID string
+	// Fields are what the vendor gave the app, under the channel's own field keys.
+	Fields map[string]string
+	// Packages limits the app to package names; empty for any.
+	Packages []string
+	// ReceiptURL is the address entered in the vendor's console, "" for none.
+	ReceiptURL string
+}
+
+// Accounts finds an app by its id; false when there is none. An error is a fault of
+// the lookup, which a simulator answers as an internal error.
+type Accounts interface {
+	Account(ctx context.Context, id string) (Account, bool, error)
+}
+
+// MemoryAccounts is an Accounts in memory, safe for concurrent use.
+type MemoryAccounts struct {
+	mu sync.RWMutex
+	m  map[string]Account
+}
+
+// Add registers an app, replacing one of the same id.
+func (m *MemoryAccounts) Add(a Account) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.m == nil {
+		m.m = map[string]Account{}
+	}
+	m.m[a.ID] = a
+}
+
+// Account implements Accounts.
+func (m *MemoryAccounts) Account(_ context.Context, id string) (Account, bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	a, ok := m.m[id]
+	return a, ok, nil
+}
+
+// Delivered is an accepted push that a receipt can be about.
+type Delivered struct {
+	Account  Account
+	Token    string
+	VendorID string
+	// URL and Param are the receipt address and parameter that the message brought;
+	// the address is the account's own where it brought none.
+	URL, Param string
+	At         time.Time
+}
+
+// Config describes a simulator. The zero value of everything but Channel listens on a
+// free loopback port, knows no app and records nothing.
+type Config struct {
+	Channel push.Channel
+	// Addr is the address to listen on, default "127.0.0.1:0". Anything but
+	// loopback is refused.
+	Addr string
+	// CA signs its certificate; nil for a new one.
+	CA       *CA
+	Accounts Accounts
+	// Tokens finds what is wrong with device tokens; nil for none but those said
+	// with SetToken.
+	Tokens      Tokens
+	Recorder    Recorder
+	Settings    Settings
+	SettingsFor func(ctx context.Context, token string) (Settings, bool)
+	// Receipts posts receipts; nil sends none.
+	Receipts *http.Client
+	Now      func() time.Time
+}
+
+// Simulator is a running simulator of one vendor. Its methods are safe for
+// concurrent use.
+type Simulator struct {
+	cfg      Config
+	vendor   vendor
+	known    map[string]bool
+	listener net.Listener
+	server   *http.Server
+	settings atomic.Pointer[Settings]
+	said     memoryTokens
+	gate     gate
+	requests atomic.Int64
+	running  sync.WaitGroup
+	ctx      context.Context
+	cancel   context.CancelFunc
+
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	access  map[string]access // access tokens handed out
+	fetches int
+}
+
+// access is an access token's owner and end.
+type access struct {
+	account string
+	until   time.Time
+}
+
+// Start starts a simulator of cfg.Channel's vendor; Close ends it.
+func Start(cfg Config) (*Simulator, error) {
+	v, ok := vendors()[cfg.Channel]
+	if !ok {
+		return nil, fmt.Errorf("sandbox: no simulator for %q", cfg.Channel)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	if cfg.Accounts == nil {
+		cfg.Accounts = &MemoryAccounts{}
+	}
+	if cfg.CA == nil {
+		ca, err := NewCA(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		cfg.CA = ca
+	}
+	s := &Simulator{cfg: cfg, vendor: v, known: v.codes(), conns: map[net.Conn]struct{}{}, access: map[string]access{}}
+	if cfg.Tokens == nil {
+		s.cfg.Tokens = &s.said
+	}
+	if err := s.Set(cfg.Settings); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Simulator) listen() error {
+	host, _, err := net.SplitHostPort(s.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("sandbox: %s: address: %w", s.cfg.Channel, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("sandbox: %s: %s is not a loopback address", s.cfg.Channel, host)
+	}
+	cert, err := s.cfg.CA.ServerCertificate(time.Now(), host)
+	if err != nil {
+		return err
+	}
+	if s.listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+		return fmt.Errorf("sandbox: %s: %w", s.cfg.Channel, err)
+	}
+	s.server = &http.Server{
+		Handler: http.HandlerFunc(s.serveHTTP), ConnState: s.watch, ReadHeaderTimeout: 10 * time.Second,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		// A cut connection is an order, not news.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	s.running.Go(func() {
+		_ = s.server.ServeTLS(s.listener, "", "") // ends with Close
+	})
+	return nil
+}
+
+// watch knows the open connections, for Disconnect.
+func (s *Simulator) watch(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		s.conns[c] = struct{}{}
+	case http.StateClosed, http.StateHijacked:
+		delete(s.conns, c)
+	}
+}
+
+func (s *Simulator) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	s.gate.wait(r.Context().Done())
+	s.vendor.serve(s, w, r)
+}
+
+// URL is the simulator's address, for push.Options.Endpoint.
+func (s *Simulator) URL() string { return "https://" + s.listener.Addr().String() }
+
+// CA is the authority that signed the simulator's certificate.
+func (s *Simulator) CA() *CA { return s.cfg.CA }
+
+// Channel is the channel whose vendor it stands for.
+func (s *Simulator) Channel() push.Channel { return s.cfg.Channel }
+
+// Settings returns the settings in force.
+func (s *Simulator) Settings() Settings { return *s.settings.Load() }
+
+// Set changes the settings for requests that arrive from now on. Unknown codes and
+// shares over 100 per cent are errors.
+func (s *Simulator) Set(set Settings) error {
+	sum := 0.0
+	mix := make(map[string]float64, len(set.Mix))
+	for code, share := range set.Mix {
+		if _, ok := s.known[code]; !ok || share < 0 {
+			return fmt.Errorf("sandbox: %s: no such code or share: %s %g", s.cfg.Channel, code, share)
+		}
+		sum += share
+		mix[code] = share
+	}
+	if sum > 100 {
+		return fmt.Errorf("sandbox: %s: shares sum to %g per cent", s.cfg.Channel, sum)
+	}
+	set.Mix = mix // a copy the caller cannot change
+	s.settings.Store(&set)
+	return nil
+}
+
+// SetToken says what is wrong with a device token; an empty Reason makes it well.
+// It has no effect on a simulator with Tokens of its own.
+func (s *Simulator) SetToken(token string, st TokenState) error {
+	if _, ok := s.known[st.Reason]; st.Reason != "" && !ok {
+		return fmt.Errorf("sandbox: %s: no such code: %s", s.cfg.Channel, st.Reason)
+	}
+	s.said.set(token, st)
+	return nil
+}
+
+// Freeze stops answering until called with false.
+func (s *Simulator) Freeze(on bool) { s.gate.set(on) }
+
+// Disconnect cuts every connection without a word.
+func (s *Simulator) Disconnect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close() // that is the point
+	}
+}
+
+// Requests is how many send requests arrived, Fetches how many access tokens were
+// asked for.
+func (s *Simulator) Requests() int { return int(s.requests.Load()) }
+
+// Fetches is how many access tokens were handed out.
+func (s *Simulator) Fetches() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetches
+}
+
+// Revoke makes every access token handed out so far invalid.
+func (s *Simulator) Revoke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.access)
+}
+
+// Close stops listening, cuts every connection and waits for what was under way.
+func (s *Simulator) Close() error {
+	s.cancel()
+	s.gate.set(false)
+	err := s.server.Close()
+	s.running.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// The rest is what vendors are built from.
+
+// settingsOf returns the settings for a request to a token.
+func (s *Simulator) settingsOf(ctx context.Context, token string) Settings {
+	if s.cfg.SettingsFor != nil && token != "" {
+		if set, ok := s.cfg.SettingsFor(ctx, token); ok {
+			return set
+		}
+	}
+	return *s.settings.Load()
+}
+
+// hold keeps an answer back as long as the settings say; false when the caller is
+// gone meanwhile.
+func (s *Simulator) hold(ctx context.Context, set Settings) (time.Duration, bool) {
+	d := set.latency()
+	if d <= 0 {
+		return 0, true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return d, true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return 0, false
+}
+
+// tokenCode is what is wrong with a device token, "" for nothing.
+func (s *Simulator) tokenCode(ctx context.Context, topic, token string) (TokenState, error) {
+	return s.cfg.Tokens.Token(ctx, topic, token)
+}
+
+// issue hands out an access token for an account.
+func (s *Simulator) issue(account string, life time.Duration) string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	token := hex.EncodeToString(b[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.access[token] = access{account, s.cfg.Now().Add(life)}
+	s.fetches++
+	return token
+}
+
+// bearer returns whose access token this is; known is false for one that was never
+// handed out, live for one that has ended.
+func (s *Simulator) bearer(token string) (account string, known, live bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.access[token]
+	return a.account, ok, ok && s.cfg.Now().Before(a.until)
+}
+
+// record notes a push; every one before its answer goes out.
+func (s *Simulator) record(ctx context.Context, r Received) {
+	r.Channel = s.cfg.Channel
+	if r.At.IsZero() {
+		r.At = s.cfg.Now().UTC()
+	}
+	if s.cfg.Recorder != nil {
+		s.cfg.Recorder.Record(ctx, r)
+	}
+}
+
+// retryAfter puts the settings' Retry-After on an answer.
+func retryAfter(w http.ResponseWriter, set Settings) {
+	if set.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(set.RetryAfter.Seconds())))
+	}
+}
+
+// Report has the vendor report about one accepted push, as it would on its own.
+func (s *Simulator) Report(ctx context.Context, p Delivered, event push.ReceiptEvent) error {
+	if s.cfg.Receipts == nil {
+		return errors.New("sandbox: receipts are off")
+	}
+	if p.URL == "" {
+		p.URL = p.Account.ReceiptURL
+	}
+	req, ok := s.vendor.receipt(s, p, event)
+	if !ok || p.URL == "" {
+		return nil
+	}
+	res, err := s.cfg.Receipts.Do(req.WithContext(ctx))
+	if err != nil {
+		return fmt.Errorf("sandbox: %s: receipt: %w", s.cfg.Channel, err)
+	}
+	defer res.Body.Close() //nolint:errcheck // only its status counts
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("sandbox: %s: receipt: status %d", s.cfg.Channel, res.StatusCode)
+	}
+	return nil
+}
+
+// deliver reports that an accepted push arrived, when the settings ask for it.
+func (s *Simulator) deliver(set Settings, p Delivered) {
+	if !set.Receipts || s.cfg.Receipts == nil {
+		return
+	}
+	s.running.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+		defer cancel()
+		_ = s.Report(ctx, p, push.EventArrived) // a vendor does not repeat a lost one either
+	})
+}

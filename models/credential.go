@@ -84,6 +84,15 @@ type Credential struct {
 	SavedBy     string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Rate        int64      // targets a second at most, 0 for the vendor's published rule
+	RestUntil   *time.Time // nothing is sent before: the vendor's daily quota is used up
+	RestCode    string     // the vendor's code that said so
+	// The address that the vendor reports to, empty for channels without receipts.
+	SealedReceipt  []byte     `gorm:"column:receipt_secret" json:"-"`
+	ReceiptHash    []byte     `json:"-"`
+	ReceiptAt      *time.Time // when the vendor last reported
+	ReceiptCount   int64
+	ReceiptRefused int64 // reports that were forged or could not be read
 }
 
 // CredentialInfo are facts about a credential that are safe to show.
@@ -130,6 +139,9 @@ type CredentialInput struct {
 	NotAfter    *time.Time
 	// Tested says that the vendor has just accepted these fields.
 	Tested bool
+	// Rate is Credential.Rate; Receipts says that the vendor reports to an address.
+	Rate     int64
+	Receipts bool
 }
 
 // SaveCredentials saves credentials in their slots (channel, environment, package),
@@ -215,9 +227,10 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 	}
 	c.Kind, c.Info, c.NotAfter, c.SavedBy, c.UpdatedAt = in.Kind, string(info), in.NotAfter, who.Name, now
 	c.Source, c.SourceID, c.SourceRev = SourceManual, nil, nil
+	c.Rate = in.Rate
 	c.Revision++
 	c.resume(in.Tested, now)
-	if err := s.storeCredential(t, c, in.Fields); err != nil {
+	if err := s.storeCredential(t, c, in.Fields, in.Receipts && own.app != nil); err != nil {
 		return nil, err
 	}
 	e.id, e.name, e.after = c.ID, own.name, c.facts()
@@ -227,6 +240,7 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 // resume clears what a refusal left.
 func (c *Credential) resume(tested bool, now time.Time) {
 	c.State, c.CauseCode, c.CauseText, c.PausedAt = CredentialUntested, "", "", nil
+	c.RestUntil, c.RestCode = nil, ""
 	if tested {
 		c.State, c.LastOKAt = CredentialWorking, &now
 	}
@@ -234,7 +248,7 @@ func (c *Credential) resume(tested bool, now time.Time) {
 
 // storeCredential writes c with its fields sealed. The seal is bound to the row's
 // id, which a new row has only after it was written.
-func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string) error {
+func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string, receipts bool) error {
 	if c.ID == 0 {
 		if err := t.Create(c).Error; err != nil {
 			return err
@@ -246,6 +260,11 @@ func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string) 
 	}
 	if c.Sealed, err = s.keys.Seal(plain, credentialPlace(c.ID)); err != nil {
 		return err
+	}
+	if receipts && len(c.ReceiptHash) == 0 {
+		if err := s.newReceiptSecret(c); err != nil {
+			return err
+		}
 	}
 	return t.Save(c).Error
 }
@@ -260,6 +279,8 @@ func (in CredentialInput) check(own owned) error {
 		return invalid("environment", "errors.credential.environment", nil)
 	case own.app != nil && !ChannelFits(in.Channel, own.app.Platform):
 		return invalid("", "errors.credential.platform", nil)
+	case in.Rate < 0 || in.Rate > MaxRate:
+		return invalid("rate", "errors.credential.rate", map[string]any{"Max": MaxRate})
 	}
 	if own.app != nil && in.Environment != EnvironmentSandbox && in.Info.BundleID != "" &&
 		own.app.PackageName != "" && in.PackageName == "" && in.Info.BundleID != own.app.PackageName {

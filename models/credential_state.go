@@ -38,7 +38,7 @@ func (s *Store) CredentialTested(ctx context.Context, who Actor, o CredentialOwn
 				c.PausedAt = &now
 			}
 		}
-		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "last_ok_at").Updates(&c).Error; err != nil {
+		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "rest_until", "rest_code", "last_ok_at").Updates(&c).Error; err != nil {
 			return err
 		}
 		return t.audit(who, entry{
@@ -71,7 +71,7 @@ func (s *Store) ResumeCredential(ctx context.Context, who Actor, o CredentialOwn
 		}
 		before := facts{"state": c.State, "code": c.CauseCode}
 		c.resume(false, t.now())
-		if err := t.Select("state", "cause_code", "cause_text", "paused_at").Updates(&c).Error; err != nil {
+		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "rest_until", "rest_code").Updates(&c).Error; err != nil {
 			return err
 		}
 		return t.audit(who, entry{

@@ -107,6 +107,9 @@ type OpenTarget struct {
 	Tries int `json:"y,omitempty"`
 	// ResolvedAt is when the device was first chosen.
 	ResolvedAt time.Time `json:"at"`
+	// Avoid is the route whose vendor failed in a way that another route of the
+	// device may help, 0 for none. It is set once: a message takes one detour.
+	Avoid int64 `json:"v,omitempty"`
 }
 
 // Batch is a unit of work: up to MaxBatch messages under one lease.
@@ -150,6 +153,7 @@ const (
 	ReasonPaused       = "paused"         // pending: the credential is paused
 	ReasonThrottled    = "throttled"      // pending: the vendor asked to wait
 	ReasonRetry        = "retry"          // pending: will be tried again
+	ReasonDetour       = "detour"         // pending: goes through another route of the device
 	ReasonAppGone      = "app_gone"       // failed: the app was deleted meanwhile
 	ReasonUnknown      = "unknown_device" // failed: the device vanished between choice and send
 )

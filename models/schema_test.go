@@ -1,6 +1,7 @@
 package models
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestColumns(t *testing.T) {
 			for _, f := range model.Fields {
 				if f.DBName != "" {
 					kind := f.FieldType.Kind().String()
-					want[f.DBName] = kind == "ptr" || f.DBName == "bind_key" || f.DBName == "prev_hash"
+					want[f.DBName] = kind == "ptr" || slices.Contains([]string{"bind_key", "prev_hash", "receipt_secret", "receipt_hash"}, f.DBName)
 				}
 			}
 			types, err := s.w.Migrator().ColumnTypes(table)

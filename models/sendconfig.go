@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -17,6 +18,11 @@ type SendCredential struct {
 	Kind         string
 	Fields       map[string]Secret
 	Paused       bool
+	Rate         int64     // Credential.Rate
+	RestUntil    time.Time // zero when the credential does not rest
+	// Receipt is the secret of the address that the vendor reports to, "" for a
+	// channel without receipts.
+	Receipt Secret
 }
 
 // SendConfig is everything that the worker must know to send for an app. It is
@@ -73,10 +79,19 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		if err != nil {
 			return nil, err
 		}
-		c.Credentials = append(c.Credentials, SendCredential{
+		receipt, err := s.receiptSecret(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		send := SendCredential{
 			ID: rows[i].ID, Revision: rows[i].Revision, Channel: rows[i].Channel, Environment: rows[i].Environment,
 			PackageName: rows[i].PackageName, Kind: rows[i].Kind, Fields: fields, Paused: rows[i].State == CredentialPaused,
-		})
+			Rate: rows[i].Rate, Receipt: receipt,
+		}
+		if rows[i].RestUntil != nil {
+			send.RestUntil = *rows[i].RestUntil
+		}
+		c.Credentials = append(c.Credentials, send)
 	}
 	return c, nil
 }

@@ -136,7 +136,8 @@ func (s *Store) copyCredential(t *Tx, who Actor, src *Credential, app *App, into
 	c.Source, c.SourceID, c.SourceRev = SourceIM, &src.ID, &src.Revision
 	c.Revision++
 	c.resume(false, now)
-	return s.storeCredential(t, c, plain)
+	c.Rate = src.Rate
+	return s.storeCredential(t, c, plain, len(src.ReceiptHash) > 0 || HasReceipts(src.Channel))
 }
 
 // pending compares the IM side's vendor settings with an authorized app's: copies of

@@ -33,6 +33,7 @@ type fakeDB struct {
 	fail       func(call string) error
 	records    int
 	claims     int
+	processes  int // that work, 0 for one
 }
 
 type fakeBatch struct {
@@ -199,6 +200,14 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 	return kept, lost, nil
 }
 
+func (d *fakeDB) Beat(context.Context, string) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(d.processes, 1), nil
+}
+
+func (d *fakeDB) Leave(context.Context, string) error { return nil }
+
 func (d *fakeDB) NewQueue(*river.Config) (models.Queue, error) { return fakeQueue{}, nil }
 
 type fakeQueue struct{}
@@ -214,6 +223,7 @@ type fakeControl struct {
 	err    error
 	paused []string
 	worked int
+	rests  int
 }
 
 func (c *fakeControl) SendConfig(_ context.Context, _ int64) (*models.SendConfig, error) {
@@ -247,6 +257,18 @@ func (c *fakeControl) CredentialWorked(context.Context, int64, int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worked++
+	return nil
+}
+
+func (c *fakeControl) RestCredential(_ context.Context, id, revision int64, until time.Time, _ string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.cfg.Credentials {
+		if cr := &c.cfg.Credentials[i]; cr.ID == id && cr.Revision == revision {
+			cr.RestUntil = until
+			c.rests++
+		}
+	}
 	return nil
 }
 

@@ -10,9 +10,11 @@ const (
 	// to throttleMost while the vendor goes on throttling.
 	throttlePause = 2 * time.Second
 	throttleMost  = time.Minute
-	// waitMost bounds a wait that a vendor asks for, so that a daily quota is tried
-	// again within the hour.
-	waitMost = time.Hour
+	// waitMost bounds a wait that a vendor asks for: a daily quota ends at midnight,
+	// and vendors lower it for who goes on asking.
+	waitMost = 25 * time.Hour
+	// quotaWait is the wait from which another route of a device is tried instead.
+	quotaWait = 10 * time.Minute
 	// failuresInRow is how many sends in a row must fail without the vendor's
 	// answer before it counts as down.
 	failuresInRow = 16

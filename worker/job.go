@@ -24,6 +24,7 @@ type job struct {
 	badge   int            // what target[0].Badge points to
 	channel string
 	fresh   bool // chosen for the first time
+	detour  bool // another route of the device may be tried if this one fails
 	planned bool // fresh, and counts as planned
 	// from is the device, the route and what was tried before this batch. It does
 	// not change once planned: a job that is still open is carried on as it came.
@@ -58,6 +59,7 @@ type end struct {
 	due      time.Time // when put off until a moment
 	paused   bool      // when put off until the credential is repaired
 	again    bool      // when put off as it came, to be planned anew
+	detoured bool      // when put off to go through another route
 }
 
 // newJob returns a job for one device, or for none when from says none.
@@ -79,6 +81,17 @@ func (j *job) putOff(reason string, due, at time.Time) {
 func (j *job) hold(at time.Time) {
 	j.putOff(models.ReasonPaused, time.Time{}, at)
 	j.paused = true
+}
+
+// turn puts a job off to go through another route of its device, if it has one
+// and has not turned before; it reports whether it did.
+func (j *job) turn(at time.Time) bool {
+	if !j.detour {
+		return false
+	}
+	j.putOff(models.ReasonDetour, at, at)
+	j.detoured, j.paused = true, false
+	return true
 }
 
 // expired reports whether the message has lost its worth.

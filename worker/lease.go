@@ -43,6 +43,7 @@ func (l *lane) beating() {
 			if l.renew(ctx, works) {
 				l.unstall()
 			}
+			l.count(ctx)
 			l.w.lines.tidy(now)
 		}
 	}

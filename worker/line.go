@@ -29,15 +29,18 @@ type line struct {
 	spec push.Spec
 	m    *lineMetrics
 
-	// box is whether the app sends through the simulator; pkg its bundle or package.
-	box bool
-	pkg string
+	// box is whether the app sends through the simulator; pkg its bundle or package;
+	// receipts the address that the vendor reports to, or "".
+	box      bool
+	pkg      string
+	receipts string
 
 	opening sync.Mutex
 	sender  push.Sender // guarded by opening until set, see open
 
 	mu       sync.Mutex
 	gov      governor
+	pace     pace
 	queue    []*job // first come, first served
 	head     int    // where queue begins
 	flying   int    // sends under way
@@ -73,7 +76,7 @@ func (l *line) submit(j *job) bool {
 		l.mu.Unlock()
 		return false
 	}
-	if l.flying >= l.gov.window {
+	if l.flying >= l.gov.window || l.head < len(l.queue) && l.pace.limited() || !l.mayLocked() {
 		l.queue = append(l.queue, j)
 		l.mu.Unlock()
 		return true
@@ -88,9 +91,13 @@ func (l *line) blockedLocked(j *job, now time.Time) bool {
 	case l.gone, l.closing:
 		j.putOff(models.ReasonRetry, wholeSecond(now.Add(rerouteWait)), now)
 	case l.pausedLocked():
-		j.hold(now)
+		if !j.turn(now) {
+			j.hold(now)
+		}
 	case rests:
-		j.putOff(l.gov.reason, until, now)
+		if until.Sub(now) < quotaWait || !j.turn(now) {
+			j.putOff(l.gov.reason, until, now)
+		}
 	default:
 		return false
 	}
@@ -119,7 +126,7 @@ func (l *line) work(j *job) {
 func (l *line) after(h *hand) *job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.flying <= l.gov.window && l.w.phase.Load() == working {
+	if l.flying <= l.gov.window && l.w.phase.Load() == working && l.head < len(l.queue) && l.mayLocked() {
 		if j := l.popLocked(); j != nil {
 			return j
 		}
@@ -153,7 +160,7 @@ func (l *line) popLocked() *job {
 func (l *line) startMore() {
 	for {
 		l.mu.Lock()
-		if l.flying >= l.gov.window || l.w.phase.Load() != working {
+		if l.flying >= l.gov.window || l.w.phase.Load() != working || l.head == len(l.queue) || !l.mayLocked() {
 			l.mu.Unlock()
 			return
 		}
@@ -233,6 +240,10 @@ func (l *line) learnLocked(cfg *models.SendConfig) {
 			// A newer revision gets a line of its own; what is queued here goes out with
 			// the old one, and is looked up anew if the vendor refuses it.
 			l.gone, l.paused = false, c.Revision == l.cred.Revision && c.Paused
+			if c.Revision == l.cred.Revision {
+				l.paceLocked(c.Rate)
+				l.restLocked(c.RestUntil)
+			}
 		}
 	}
 	if !l.paused && l.w.sinceStart()-l.refused >= refusalHolds {

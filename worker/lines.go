@@ -28,7 +28,7 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.m[c.ID]
-	if l != nil && l.cred.Revision == c.Revision && l.box == cfg.Sandbox && l.touch(c.Paused) {
+	if l != nil && l.cred.Revision == c.Revision && l.box == cfg.Sandbox && l.touch(c) {
 		return l
 	}
 	spec, ok := ls.w.o.Registry(push.Channel(c.Channel))
@@ -40,6 +40,10 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	}
 	l = &line{w: ls.w, app: cfg.AppID, cred: *c, spec: spec, box: cfg.Sandbox, pkg: cfg.Package, m: ls.w.metrics.line(c.Channel)}
 	l.gov = governor{most: ls.w.o.Limits.InFlight, window: ls.w.o.Limits.InFlight}
+	l.pace = newPace(spec.Rate)
+	l.receipts = ls.w.receiptURL(cfg, &spec, c)
+	l.paceLocked(c.Rate)
+	l.restLocked(c.RestUntil)
 	l.paused, l.used, l.checked = c.Paused, ls.w.sinceStart(), ls.w.sinceStart()
 	ls.m[c.ID] = l
 	return l
@@ -47,11 +51,13 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 
 // touch notes that the line is about to be used and what its settings say; false
 // when it is closed.
-func (l *line) touch(paused bool) bool {
+func (l *line) touch(c *models.SendCredential) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.used, l.checked = l.w.sinceStart(), l.w.sinceStart()
-	l.paused, l.gone = paused, false
+	l.paused, l.gone = c.Paused, false
+	l.paceLocked(c.Rate)
+	l.restLocked(c.RestUntil)
 	return !l.closing
 }
 

@@ -250,8 +250,8 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		j.settle(models.StateFailed, models.ReasonBadToken, p.now)
 		return
 	}
-	rt, cred := pick(cfg, r.Routes, j.from.RouteID)
-	j.channel, j.from.RouteID = rt.Channel, rt.ID
+	rt, cred, other := pick(cfg, r.Routes, &j.from)
+	j.channel, j.from.RouteID, j.detour = rt.Channel, rt.ID, other
 	if !j.fresh && j.expired(p.now) {
 		j.settle(models.StateExpired, models.ReasonExpired, p.now)
 		return
@@ -275,57 +275,14 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		topic = cfg.Package
 	}
 	j.target[0] = push.Target{Token: rt.Token, Topic: topic, ID: targetID(m.ID, j.from.DeviceID)}
+	if ln.spec.ReceiptSetup != push.ReceiptNone {
+		j.target[0].Ref = models.ReceiptRef(m.ID, j.from.DeviceID)
+	}
 	if p.msgs[i].Kind == "" {
 		p.msgs[i] = compose(j.item, cfg)
 	}
 	j.msg = &p.msgs[i]
 	p.badge(j, r.Device.Badge)
-}
-
-// pick returns the route a message takes and the credential for it: the route
-// chosen before while it lives, else the first that a credential fits. cred is
-// nil when none fits.
-func pick(cfg *models.SendConfig, routes []models.Route, before int64) (rt *models.Route, cred *models.SendCredential) {
-	for i := range routes {
-		if routes[i].ID == before {
-			if c := credentialFor(cfg, &routes[i]); c != nil {
-				return &routes[i], c
-			}
-		}
-	}
-	for i := range routes {
-		if c := credentialFor(cfg, &routes[i]); c != nil {
-			return &routes[i], c
-		}
-	}
-	return &routes[0], nil
-}
-
-// Environments of credentials beside push.Production and push.Development.
-const envSandbox = "sandbox"
-
-// credentialFor finds the app's credential for a route: of its channel and
-// environment, and of its package before one for any package. In the sandbox only
-// the sandbox's credentials count.
-func credentialFor(cfg *models.SendConfig, rt *models.Route) *models.SendCredential {
-	env := rt.Environment
-	if cfg.Sandbox {
-		env = envSandbox
-	}
-	var any *models.SendCredential
-	for i := range cfg.Credentials {
-		c := &cfg.Credentials[i]
-		if c.Channel != rt.Channel || c.Environment != env {
-			continue
-		}
-		if c.PackageName == rt.PackageName {
-			return c
-		}
-		if c.PackageName == "" || rt.PackageName == "" {
-			any = c
-		}
-	}
-	return any
 }
 
 // badge decides the number on the icon: what the request says, else one more than

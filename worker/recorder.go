@@ -197,7 +197,15 @@ func (r *recorder) try(works []*work) (err error) {
 		r.done(k, rest, now)
 	}
 	r.l.wantMore()
+	if slices.ContainsFunc(recs, detours) {
+		signal(r.l.sweep) // another route need not wait for the next beat
+	}
 	return nil
+}
+
+// detours reports whether a recording leaves work that goes another way at once.
+func detours(rec models.Recording) bool {
+	return slices.ContainsFunc(rec.Deliveries, func(d models.Delivery) bool { return d.Reason == models.ReasonDetour })
 }
 
 // missing handles a batch that was not ours any more when its results were to be

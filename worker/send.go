@@ -78,7 +78,9 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job) (r push.Result) 
 			r = push.Result{Outcome: push.Retry, Code: codePanic}
 		}
 	}()
-	results := s.Send(ctx, *j.msg, j.target[:])
+	m := *j.msg
+	m.ReceiptURL = l.receipts
+	results := s.Send(ctx, m, j.target[:])
 	if len(results) != 1 || results[0].Outcome < push.Accepted || results[0].Outcome > push.BadCredential {
 		return push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
 	}
@@ -96,7 +98,9 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 		j.settle(models.StateAccepted, "", now)
 		l.succeeded()
 	case push.BadTarget:
-		j.settle(models.StateFailed, models.ReasonBadToken, now)
+		if !j.turn(now) {
+			j.settle(models.StateFailed, models.ReasonBadToken, now)
+		}
 		if !r.KeepToken {
 			j.retire = start
 			if !r.DeadSince.IsZero() {
@@ -104,11 +108,13 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 			}
 		}
 	case push.BadMessage:
-		j.settle(models.StateFailed, models.ReasonBadMessage, now)
+		if !j.turn(now) {
+			j.settle(models.StateFailed, models.ReasonBadMessage, now)
+		}
 	case push.BadCredential:
 		l.refuse(ctx, j, r, now)
 	case push.Throttled:
-		l.throttled(j, r, start, now)
+		l.throttled(ctx, j, r, start, now)
 		return
 	default:
 		l.retry(j, r, now)
@@ -159,7 +165,7 @@ func (l *line) retry(j *job, r *push.Result, now time.Time) {
 
 // throttled puts the message off, and with it everything of the credential
 // unless the vendor only spares the device.
-func (l *line) throttled(j *job, r *push.Result, start, now time.Time) {
+func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now time.Time) {
 	if r.DeviceOnly {
 		wait := r.RetryAfter
 		if wait <= 0 {
@@ -172,7 +178,12 @@ func (l *line) throttled(j *job, r *push.Result, start, now time.Time) {
 	l.gov.throttled(start, now, r.RetryAfter, models.ReasonThrottled)
 	until, _ := l.gov.resting(now)
 	l.mu.Unlock()
-	j.putOff(models.ReasonThrottled, later(until, now.Add(throttlePause)), now)
+	if r.RetryAfter >= quotaWait {
+		l.rested(ctx, now.Add(r.RetryAfter), r.Code)
+	}
+	if until.Sub(now) < quotaWait || !j.turn(now) {
+		j.putOff(models.ReasonThrottled, later(until, now.Add(throttlePause)), now)
+	}
 	l.putOffQueue(now)
 }
 
@@ -211,7 +222,9 @@ func (l *line) refuse(ctx context.Context, j *job, r *push.Result, now time.Time
 		}
 		l.w.log.Warn("the vendor refused a credential, it is paused", "credential", l.cred.ID, "channel", l.cred.Channel, "app", l.app, "code", r.Code)
 	}
-	j.hold(now)
+	if !j.turn(now) {
+		j.hold(now)
+	}
 	l.putOffQueue(now)
 }
 

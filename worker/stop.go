@@ -46,7 +46,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 	}
 	w.recorders.Wait()
 	for _, l := range w.lanes {
-		errs = append(errs, l.handBack(ctx))
+		errs = append(errs, l.handBack(ctx), l.db.Leave(ctx, w.o.Owner))
 	}
 	w.cutSends()
 	w.notes.Wait()

@@ -36,6 +36,9 @@ type Control interface {
 	PauseCredential(ctx context.Context, id, revision int64, code, text string) (bool, error)
 	// CredentialWorked notes that a vendor accepted the credential.
 	CredentialWorked(ctx context.Context, id, revision int64) error
+	// RestCredential notes for every process that nothing goes through a credential
+	// until a moment.
+	RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) error
 }
 
 // Database is what the worker asks of a database; *models.DB has it.
@@ -47,6 +50,9 @@ type Database interface {
 	ReachDevices(ctx context.Context, ids []int64) (map[int64]models.Reach, error)
 	Record(ctx context.Context, owner string, recs []models.Recording) (kept [][]*models.Batch, lost []int64, err error)
 	NewQueue(cfg *river.Config) (models.Queue, error)
+	// Beat notes that owner works and returns how many processes do.
+	Beat(ctx context.Context, owner string) (working int, err error)
+	Leave(ctx context.Context, owner string) error
 }
 
 // Limits bound what one process holds and does at once. Zero values mean the
@@ -77,6 +83,10 @@ type Options struct {
 	// Sandbox returns where the built-in simulator of a channel listens, false
 	// when none runs. nil when there are no simulators.
 	Sandbox func(push.Channel) (push.Options, bool)
+	// ReceiptURL returns the address that a channel's vendor reports to for the
+	// credential with that secret, "" when the installation has no public address.
+	// nil for never.
+	ReceiptURL func(region, channel string, secret models.Secret) string
 	// Owner names this process in leases; "" makes a name.
 	Owner string
 	Log   *slog.Logger
@@ -101,7 +111,8 @@ type Worker struct {
 	lines   lines
 	upkeep  []Upkeep
 	metrics *metrics
-	started time.Time // validity of leases is counted from here
+	started time.Time    // validity of leases is counted from here
+	share   atomic.Int32 // working processes on the busiest database, this one included
 
 	phase     atomic.Int32
 	sending   context.Context // ends when sends must be cut short

@@ -1,0 +1,52 @@
+package models
+
+import (
+	"context"
+	"time"
+)
+
+// MaxRate is the most targets a second that an operator may allow a credential.
+const MaxRate = 100000
+
+// RestCredential notes that a vendor's daily quota is used up until a moment, so that
+// every process stops asking: vendors lower the quota of those who go on. The
+// revision guards it as in PauseCredential. It is for the worker.
+func (s *Store) RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) error {
+	var rows []Credential
+	err := s.write(ctx, func(t *Tx) error {
+		return t.Raw(`UPDATE credentials SET rest_until = ?, rest_code = ?
+			WHERE id = ? AND revision = ? AND (rest_until IS NULL OR rest_until < ?) RETURNING *`,
+			until.UTC(), code, id, revision, until.UTC()).Scan(&rows).Error
+	})
+	if err != nil || len(rows) == 0 {
+		return failed("rest credential", err)
+	}
+	s.forgetOwner(rows[0].Owner())
+	return nil
+}
+
+// processLife is after how long without a sign a working process does not count.
+const processLife = 10 * time.Second
+
+// Beat notes that a process works on this database and returns how many do, itself
+// included: each then takes its share of a vendor's rate. On SQLite there is one.
+func (d *DB) Beat(ctx context.Context, owner string) (working int, err error) {
+	if d.Dialect == SQLite {
+		return 1, nil
+	}
+	err = d.pool.QueryRow(ctx, `WITH me AS (
+			INSERT INTO processes (owner, seen_at) VALUES ($1, clock_timestamp())
+			ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at),
+		gone AS (DELETE FROM processes WHERE owner <> $1 AND seen_at < clock_timestamp() - 10 * $2::interval)
+		SELECT 1 + count(*) FROM processes WHERE owner <> $1 AND seen_at > clock_timestamp() - $2::interval`, owner, processLife).Scan(&working)
+	return working, failed("beat", err)
+}
+
+// Leave takes a process that stops out of the count.
+func (d *DB) Leave(ctx context.Context, owner string) error {
+	if d.Dialect == SQLite {
+		return nil
+	}
+	_, err := d.pool.Exec(ctx, `DELETE FROM processes WHERE owner = $1`, owner)
+	return failed("leave", err)
+}

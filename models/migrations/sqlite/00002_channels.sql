@@ -1,0 +1,20 @@
+-- +goose Up
+-- rate: targets a second that the operator allows, 0 for the vendor's published rule.
+-- rest_until: nothing is sent before, because the vendor's daily quota is used up.
+ALTER TABLE credentials ADD COLUMN rate bigint NOT NULL DEFAULT 0;
+ALTER TABLE credentials ADD COLUMN rest_until datetime;
+ALTER TABLE credentials ADD COLUMN rest_code text NOT NULL DEFAULT '';
+-- The address that the vendor reports to: its secret sealed, because it goes along
+-- with messages, and hashed, to be found by.
+ALTER TABLE credentials ADD COLUMN receipt_secret blob;
+ALTER TABLE credentials ADD COLUMN receipt_hash blob;
+ALTER TABLE credentials ADD COLUMN receipt_at datetime;
+ALTER TABLE credentials ADD COLUMN receipt_count bigint NOT NULL DEFAULT 0;
+ALTER TABLE credentials ADD COLUMN receipt_refused bigint NOT NULL DEFAULT 0;
+CREATE UNIQUE INDEX credentials_receipt ON credentials (receipt_hash) WHERE receipt_hash IS NOT NULL;
+
+-- Working processes, so that each knows its share of a vendor's rate.
+CREATE TABLE processes (
+    owner   text PRIMARY KEY,
+    seen_at datetime NOT NULL
+);

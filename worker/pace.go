@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"hongyan/models"
+	"hongyan/push"
+)
+
+// paceBurst is the part of a second's targets that may go at once.
+const paceBurst = 10
+
+// pace keeps one credential below the rate that its vendor or its operator allows.
+// The rate is for all processes together, and each takes an equal share: what one
+// does not use is not lent to another, which would take a write per push.
+type pace struct {
+	published int // the vendor's rule, 0 for none
+	allowed   float64
+	limiter   *rate.Limiter // nil for no limit
+	waking    bool
+}
+
+func newPace(published int) pace { return pace{published: published} }
+
+func (p *pace) limited() bool { return p.limiter != nil }
+
+// set changes the rate: what the operator says, else the vendor's rule, shared by so
+// many processes.
+func (p *pace) set(operator int64, processes int) {
+	total := float64(p.published)
+	if operator > 0 {
+		total = float64(operator)
+	}
+	share := total / float64(max(processes, 1))
+	if share == p.allowed {
+		return
+	}
+	p.allowed = share
+	if share <= 0 {
+		p.limiter = nil
+		return
+	}
+	burst := max(int(share)/paceBurst, 1)
+	if p.limiter == nil {
+		p.limiter = rate.NewLimiter(rate.Limit(share), burst)
+		return
+	}
+	p.limiter.SetLimit(rate.Limit(share))
+	p.limiter.SetBurst(burst)
+}
+
+// paceLocked takes over the rate that the settings say.
+func (l *line) paceLocked(operator int64) { l.pace.set(operator, int(l.w.share.Load())) }
+
+// mayLocked takes one turn of the credential's rate. When there is none it has the
+// queue looked at again as soon as there is.
+func (l *line) mayLocked() bool {
+	p := &l.pace
+	if p.limiter == nil || p.limiter.Allow() {
+		return true
+	}
+	if !p.waking {
+		p.waking = true
+		// At least a burst's time, so that a slow rate does not wake for every target.
+		wait := max(time.Duration(float64(time.Second)/p.allowed), 5*time.Millisecond)
+		time.AfterFunc(wait, l.wake)
+	}
+	return false
+}
+
+func (l *line) wake() {
+	l.mu.Lock()
+	l.pace.waking = false
+	l.mu.Unlock()
+	l.startMore()
+}
+
+// restLocked takes over a rest that another process was told of.
+func (l *line) restLocked(until time.Time) {
+	if now := l.w.o.Now(); until.After(now) && until.After(l.gov.restUntil) {
+		l.gov.rest(now, until.Sub(now), models.ReasonThrottled)
+	}
+}
+
+// rested tells the other processes that the vendor's quota is used up.
+func (l *line) rested(ctx context.Context, until time.Time, code string) {
+	if err := l.w.control.RestCredential(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, until, code); err != nil {
+		// The others find out by themselves, with one refusal each.
+		l.w.log.Warn("a used-up quota was not noted for other processes", "credential", l.cred.ID, "error", err)
+	}
+}
+
+// receiptURL is the address for a credential's receipts, "" for none.
+func (w *Worker) receiptURL(cfg *models.SendConfig, spec *push.Spec, c *models.SendCredential) string {
+	if w.o.ReceiptURL == nil || c.Receipt == "" {
+		return ""
+	}
+	if spec.ReceiptSetup != push.ReceiptMessage && spec.ReceiptSetup != push.ReceiptBoth {
+		return ""
+	}
+	url := w.o.ReceiptURL(cfg.Region, c.Channel, c.Receipt)
+	if len(url) > push.MaxReceiptURL {
+		return "" // the console says so where the address is shown
+	}
+	return url
+}
+
+// count asks how many processes work on the lane's database.
+func (l *lane) count(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	n, err := l.db.Beat(ctx, l.w.o.Owner)
+	if err != nil {
+		l.w.log.Warn("working processes not counted, will try again", "error", err)
+		return
+	}
+	l.w.share.Store(int32(min(max(n, 1), 1000))) //nolint:gosec // bounded
+}

@@ -148,6 +148,7 @@ func (s *process) startWorker(ctx context.Context) error {
 	if s.cfg.Works() {
 		w := worker.New(worker.Options{
 			Store: s.store, Registry: registry.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
+			ReceiptURL: s.receiptURL,
 		})
 		if err := w.Start(ctx); err != nil {
 			return err
@@ -225,6 +226,20 @@ func (s *process) newServer() (*web.Server, error) {
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
 		SandboxCredential: s.sandboxCredential(), Channels: registry.Lookup, Simulator: s.simulator, Self: s.self,
 	})
+}
+
+// receiptURL is the address that a channel's vendor reports to, on the region's
+// public address or the installation's; "" without either, because what a request
+// happened to call this host is nothing to tell a vendor.
+func (s *process) receiptURL(region, channel string, secret models.Secret) string {
+	base := s.cfg.PublicURL
+	if r, err := s.store.Region(region); err == nil && r.Public != "" {
+		base = r.Public
+	}
+	if base == "" {
+		return ""
+	}
+	return base + handlers.ReceiptPath(channel, secret)
 }
 
 // nobody is signed in to a process that only works.

@@ -63,9 +63,9 @@ func (h *console) configPage(ctx echo.Context, p appPage) (views.ConfigPage, err
 	}
 	if a.Platform != models.PlatformAndroid {
 		v.Apple, v.PackageLabel, v.PackageHint = true, "Bundle ID", locale.T(std, "config.bundle_hint")
-		if err := h.configCredentials(ctx, clock, p, &v); err != nil {
-			return v, err
-		}
+	}
+	if err := h.configCredentials(ctx, clock, p, &v); err != nil {
+		return v, err
 	}
 	if v.Siblings, err = h.siblings(ctx, p); err != nil {
 		return v, err
@@ -79,21 +79,30 @@ func (h *console) configPage(ctx echo.Context, p appPage) (views.ConfigPage, err
 func (h *console) configCredentials(ctx echo.Context, clock clock, p appPage, v *views.ConfigPage) error {
 	std := ctx.Request().Context()
 	var err error
-	if v.Credentials, err = h.appCredentials(ctx, clock, p); err != nil {
+	if v.Apple {
+		v.Credentials, err = h.appCredentials(ctx, clock, p)
+		v.Alert = worst(std, v.Credentials.Cards)
+	} else {
+		v.Channels, err = h.appChannels(ctx, clock, p)
+		v.Alert = worstChannel(std, v.Channels.Cards)
+	}
+	if err != nil {
 		return err
 	}
-	v.Alert = worst(std, v.Credentials.Cards)
 	items, err := h.Store.PendingSync(std, p.Actor, p.App.ID)
 	if err != nil {
 		return err
 	}
 	for _, s := range items {
-		what := s.Info.FileName
+		what, name := s.Info.FileName, vendorChannelName(std, s.Channel)
 		if s.Info.KeyID != "" {
 			what = "Key ID " + s.Info.KeyID
 		}
+		if v.Apple {
+			name = environmentWord(std, s.Environment)
+		}
 		v.Sync = append(v.Sync, c.Pair{
-			Name: environmentWord(std, s.Environment), Value: locale.T(std, "config.sync_item", "What", what, "Time", clock.Short(s.SavedAt)),
+			Name: name, Value: locale.T(std, "config.sync_item", "What", what, "Time", clock.Short(s.SavedAt)),
 		})
 	}
 	return nil

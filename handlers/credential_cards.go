@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/views"
 	c "hongyan/views/components"
 	"hongyan/views/locale"
@@ -56,9 +57,12 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 	if err != nil {
 		return err
 	}
-	tested, code, _ := strings.Cut(web.TakeOnce(ctx, at.once), " ")
+	tested, code := testResult(ctx, at)
 	for i := range rows {
 		k := &rows[i]
+		if k.Channel != string(push.APNs) {
+			continue
+		}
 		card := credentialCard(std, clock, k, at)
 		if tested == number(k.ID) {
 			card.Result = testWords(std, k.Channel, code)
@@ -75,10 +79,28 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 	return nil
 }
 
+// keyTested is where a request keeps what a test of one of its credentials said.
+const keyTested = "hongyan.tested"
+
+// testResult returns which credential was just tested without a yes or no, and the
+// code. It is taken once for a page, whose sections share it.
+func testResult(ctx echo.Context, at credentialPlace) (id, code string) {
+	text, ok := ctx.Get(keyTested).(string)
+	if !ok {
+		text = web.TakeOnce(ctx, at.once)
+		ctx.Set(keyTested, text)
+	}
+	id, code, _ = strings.Cut(text, " ")
+	return id, code
+}
+
 // testWords tells of a test that said neither yes nor no.
 func testWords(ctx context.Context, channel, code string) string {
-	if code == codeNoBundle {
+	switch {
+	case code == codeNoBundle && channel == string(push.APNs):
 		return locale.T(ctx, "credentials.test_no_bundle")
+	case code == codeNoBundle:
+		return locale.T(ctx, "channel.test_no_package")
 	}
 	return locale.T(ctx, "credentials.test_unknown", "Cause", causeWords(ctx, channel, code, code))
 }

@@ -72,9 +72,13 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 	if o.Topic = k.Facts().BundleID; o.Topic == "" {
 		o.Topic = bundle
 	}
+	if k.PackageName != "" {
+		o.Topic = k.PackageName
+	}
 	if o.Topic == "" {
 		return push.Result{Outcome: push.Retry, Code: codeNoBundle}
 	}
+	o.DialControl = h.DialControl
 	plain := make(map[string]string, len(fields))
 	for key, v := range fields {
 		plain[key] = v.Reveal()

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"hongyan/push"
 	"hongyan/views"
 	c "hongyan/views/components"
+	"hongyan/views/locale"
 	"hongyan/web"
 )
 
@@ -128,22 +130,28 @@ func (h *console) newCredential(where place) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		if spec.Channel != push.APNs {
+			return h.newChannel(ctx, at, spec)
+		}
 		return h.credentialPage(ctx, 200, at, credentialDialog(at, spec, credentialForm{Environment: ctx.QueryParam("env")}, nil))
 	}
 }
 
 func (h *console) saveCredential(where place) echo.HandlerFunc {
 	return func(ctx echo.Context) error {
-		var f credentialForm
-		if err := web.Bind(ctx, &f); err != nil {
-			return err
-		}
 		at, err := where(ctx)
 		if err != nil {
 			return err
 		}
 		spec, err := h.channel(ctx, at)
 		if err != nil {
+			return err
+		}
+		if spec.Channel != push.APNs {
+			return h.saveChannel(ctx, at, spec)
+		}
+		var f credentialForm
+		if err := web.Bind(ctx, &f); err != nil {
 			return err
 		}
 		file, err := uploaded(ctx, "file", maxCredentialFile)
@@ -337,18 +345,37 @@ func (h *console) askDeleteCredential(where place) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		title, name := web.T(ctx, "credentials.delete"), environmentWord(ctx.Request().Context(), k.Environment)
+		words := deleteWordsOf(ctx.Request().Context(), k)
 		p := views.ConfirmPage{
-			Title: title, Heading: web.T(ctx, "credentials.delete_heading", "Name", name),
-			Crumbs: []c.Link{{Label: at.title(ctx), Href: at.back}, {Label: title}},
-			Lines:  []views.Consequence{{Icon: "alert-triangle", Tone: c.Warn, Text: web.T(ctx, "credentials.delete_lost", "Name", name)}},
-			Action: at.base + "/credentials/" + number(k.ID) + "/delete", Back: at.back, Submit: title, Danger: true,
+			Title: words.title, Heading: words.heading, Crumbs: []c.Link{{Label: at.title(ctx), Href: at.back}, {Label: words.title}},
+			Lines:  []views.Consequence{{Icon: "alert-triangle", Tone: c.Warn, Text: words.lost}},
+			Action: at.base + "/credentials/" + number(k.ID) + "/delete", Back: at.back, Submit: words.title, Danger: true,
 		}
 		if at.im != nil {
-			p.Lines[0].Text = web.T(ctx, "credentials.delete_lost_im")
+			p.Lines[0].Text = words.lostIM
 		}
 		p.Chrome = web.Chrome(ctx)
 		return web.Page(ctx, views.Confirm(p))
+	}
+}
+
+// deleteWords are what a page says about deleting a credential.
+type deleteWords struct{ title, heading, lost, lostIM, done string }
+
+// deleteWordsOf speaks of a certificate on Apple's channel, of keys elsewhere.
+func deleteWordsOf(ctx context.Context, k *models.Credential) deleteWords {
+	if k.Channel == string(push.APNs) {
+		name := environmentWord(ctx, k.Environment)
+		return deleteWords{
+			locale.T(ctx, "credentials.delete"), locale.T(ctx, "credentials.delete_heading", "Name", name),
+			locale.T(ctx, "credentials.delete_lost", "Name", name), locale.T(ctx, "credentials.delete_lost_im"),
+			locale.T(ctx, "credentials.deleted", "Name", name),
+		}
+	}
+	name := vendorChannelName(ctx, k.Channel)
+	return deleteWords{
+		locale.T(ctx, "channel.delete"), locale.T(ctx, "channel.delete_heading", "Name", name),
+		locale.T(ctx, "channel.delete_lost"), locale.T(ctx, "channel.delete_lost_im"), locale.T(ctx, "channel.deleted", "Name", name),
 	}
 }
 
@@ -373,7 +400,7 @@ func (h *console) deleteCredential(where place) echo.HandlerFunc {
 		if err := h.Store.DeleteCredential(std, h.actor(ctx), at.owner, k.ID); err != nil {
 			return err
 		}
-		web.Flash(ctx, web.T(ctx, "credentials.deleted", "Name", environmentWord(std, k.Environment)), "")
+		web.Flash(ctx, deleteWordsOf(std, k).done, "")
 		return web.SeeOther(ctx, at.back)
 	}
 }

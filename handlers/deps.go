@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"log/slog"
+	"syscall"
 	"time"
 
 	"hongyan/models"
@@ -32,6 +33,8 @@ type Deps struct {
 	Channels func(push.Channel) (push.Spec, bool)
 	// Simulator says where a channel's simulator listens; nil without simulators.
 	Simulator func(push.Channel) (push.Options, bool)
+	// DialControl judges addresses that targets bring along, see push.Options.
+	DialControl func(network, address string, c syscall.RawConn) error
 	// Self is the address of this process's own listener, without a trailing slash:
 	// the sandbox acts the phone and the IM server over it. "" has neither.
 	Self string

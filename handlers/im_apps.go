@@ -239,6 +239,9 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 	if err := h.imAppStats(std, clock, who, m, &p); err != nil {
 		return p, err
 	}
+	if p.Channels, err = h.imChannels(ctx, clock, m); err != nil {
+		return p, err
+	}
 	if p.Credentials, err = h.imCredentials(ctx, clock, m); err != nil {
 		return p, err
 	}

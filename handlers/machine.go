@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"hongyan/push"
 	"hongyan/web"
 )
 
@@ -15,7 +16,11 @@ import (
 type Machine struct {
 	Ingest  IngestStore
 	Devices DeviceStore
-	Log     *slog.Logger
+	// Receipts takes what vendors report; nil has no receipt addresses.
+	Receipts ReceiptStore
+	// Channels finds a channel's spec.
+	Channels func(push.Channel) (push.Spec, bool)
+	Log      *slog.Logger
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Rates limit callers; the zero value stands for DefaultRates.
@@ -43,6 +48,13 @@ func (m Machine) Mount(s *web.Server) {
 	for _, p := range bridges() {
 		im.POST("/:secret/"+p.bridge().Path, web.ByKey, m.machine(in.through(p)))
 		im.POST("/:secret/"+p.bridge().Path+"/", web.ByKey, m.machine(in.through(p)))
+	}
+
+	// Vendors: the secret in the path is the key, and where they sign, the signature.
+	if m.Receipts != nil {
+		r := newReceiptHandler(m)
+		g := s.API("/receipts", writeStatus)
+		g.POST("/:channel/:secret", web.ByKey, m.machine(r.take))
 	}
 
 	// The app in a phone: X-Access-ID and X-Access-Key; and, but for register, that
@@ -96,6 +108,8 @@ type Rates struct {
 	// exist. Requests with a good secret are never limited, so that the backlog of
 	// an IM server is taken as fast as it can be stored.
 	UnknownSecrets Rate
+	// UnknownReceipts is the same for receipt addresses.
+	UnknownReceipts Rate
 	// DeviceAddress and DeviceApp are for the device API: per address, which many
 	// phones share behind a carrier, and per app.
 	DeviceAddress, DeviceApp Rate
@@ -104,9 +118,10 @@ type Rates struct {
 // DefaultRates fits one process on a small machine.
 func DefaultRates() Rates {
 	return Rates{
-		UnknownSecrets: Rate{Every: 500 * time.Millisecond, Burst: 30},
-		DeviceAddress:  Rate{Every: 20 * time.Millisecond, Burst: 200},
-		DeviceApp:      Rate{Every: time.Millisecond, Burst: 3000},
+		UnknownSecrets:  Rate{Every: 500 * time.Millisecond, Burst: 30},
+		UnknownReceipts: Rate{Every: 500 * time.Millisecond, Burst: 30},
+		DeviceAddress:   Rate{Every: 20 * time.Millisecond, Burst: 200},
+		DeviceApp:       Rate{Every: time.Millisecond, Burst: 3000},
 	}
 }
 

@@ -38,6 +38,10 @@ func (h *console) message(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	notes, err := h.Store.VendorNotes(ctx, a.Scope, m.ID)
+	if err != nil {
+		return err
+	}
 	state := overall(&m.SendRecord)
 	p := views.MessagePage{
 		Crumbs: messageCrumbs(ctx, a, m), Text: messageText(ctx, m, state), Tone: stateTone(state), State: locale.T(ctx, "states."+state),
@@ -48,7 +52,13 @@ func (h *console) message(c echo.Context) error {
 	for i := range m.Deliveries {
 		d := &m.Deliveries[i]
 		device, known := devices[d.DeviceID]
-		p.Devices = append(p.Devices, messageDevice(ctx, a.Base, d, m.Attempts, device, known, k))
+		shown := messageDevice(ctx, a.Base, d, m.Attempts, device, known, k)
+		for _, n := range notes {
+			if n.DeviceID == d.DeviceID {
+				shown.Events = append(shown.Events, noteEvent(ctx, d.Channel, &n, k))
+			}
+		}
+		p.Devices = append(p.Devices, shown)
 	}
 	if p.Facts, err = h.messageFacts(c, m, k); err != nil {
 		return err
@@ -203,6 +213,19 @@ func attemptEvent(ctx context.Context, a *models.Attempt, k clock) ui.Event {
 		Text: codeWords(ctx, a.Channel, a.Code) + " · " + locale.T(ctx, "message.ev_attempt_text", "Ms", thousands(int64(a.Ms))),
 		Code: vendorWords(a.Code, a.Detail, ""), CodeOf: locale.T(ctx, "message.vendor_answer"),
 	}
+}
+
+// noteEvent tells what a vendor reported beside arrival and click.
+func noteEvent(ctx context.Context, channel string, n *models.VendorNote, k clock) ui.Event {
+	ev := ui.Event{
+		State: "warn", Title: locale.T(ctx, "notes."+n.Event), Time: k.millis(n.At),
+		Text: locale.T(ctx, "notes.text", "Channel", channelName(ctx, channel)),
+		Code: n.Code, CodeOf: locale.T(ctx, "message.vendor_answer"),
+	}
+	if n.Event == models.EventUninstalled || n.Event == "expired" {
+		ev.State = "bad"
+	}
+	return ev
 }
 
 // reasonEvent tells why a delivery waits or ended without the vendor's yes.

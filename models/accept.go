@@ -53,12 +53,13 @@ type unit struct {
 
 // intake is the Store's accepting side.
 type intake struct {
-	cache   ingestCache
-	stats   ingestStats
-	ids     idMaker
-	inbox   sandboxInbox
-	guard   diskGuard
-	refused atomic.Int64
+	cache    ingestCache
+	stats    ingestStats
+	receipts receiptStats
+	ids      idMaker
+	inbox    sandboxInbox
+	guard    diskGuard
+	refused  atomic.Int64
 
 	rows, atOnce int // see Options.CommitRows and Committers
 
@@ -118,7 +119,7 @@ func (s *Store) StopAccepting(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("models: stop accepting: %w", ctx.Err())
 	}
-	return s.FlushIngest(ctx)
+	return errors.Join(s.FlushIngest(ctx), s.FlushReceipts(ctx))
 }
 
 // tick writes ingest counts and watches the disk until ctx ends.
@@ -134,6 +135,9 @@ func (s *Store) tick(ctx context.Context) {
 		s.intake.guard.look()
 		if err := s.FlushIngest(ctx); err != nil && !canceled(err) {
 			s.log.Warn("ingest statistics not written, will try again", "error", err)
+		}
+		if err := s.FlushReceipts(ctx); err != nil && !canceled(err) {
+			s.log.Warn("receipt statistics not written, will try again", "error", err)
 		}
 	}
 }

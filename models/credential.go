@@ -212,6 +212,11 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 	if err != nil {
 		return nil, err
 	}
+	if len(rows) == 0 && in.PackageName != "" {
+		if err := t.roomForPackage(own, in.Channel); err != nil {
+			return nil, err
+		}
+	}
 	now := t.now()
 	c := &Credential{
 		AccountID: who.AccountID, OwnerKind: own.kind, OwnerID: own.id, Channel: in.Channel,
@@ -235,6 +240,18 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 	}
 	e.id, e.name, e.after = c.ID, own.name, c.facts()
 	return c, t.audit(who, e)
+}
+
+// maxPackages is how many 渠道包名 an owner may have keys of one channel for.
+const maxPackages = 50
+
+func (t *Tx) roomForPackage(own owned, channel string) error {
+	var n int64
+	err := t.Model(&Credential{}).Where("owner_kind = ? AND owner_id = ? AND channel = ? AND package_name <> ''", own.kind, own.id, channel).Count(&n).Error
+	if err == nil && n >= maxPackages {
+		return invalid("package_name", "errors.credential.packages", map[string]any{"Max": maxPackages})
+	}
+	return err
 }
 
 // resume clears what a refusal left.

@@ -81,7 +81,7 @@ func (t *Tx) deleteMessages(appID int64, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	for _, table := range []string{"attempts", "deliveries", "early_receipts", "message_contents"} {
+	for _, table := range []string{"attempts", "deliveries", "early_receipts", "vendor_notes", "message_contents"} {
 		if err := t.Exec("DELETE FROM "+table+" WHERE message_id IN ?", ids).Error; err != nil {
 			return err
 		}

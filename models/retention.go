@@ -91,6 +91,7 @@ func (d *DB) retentionSteps(now, cut time.Time) []retentionStep {
 			SELECT m.app_id, m.id FROM app JOIN ` + messages + ` m ON m.app_id = app.a WHERE m.id < ?) x`, old},
 		{"message_contents", "message_id", "message_contents WHERE expires_at <= ?", now},
 		{"early_receipts", "message_id, device_id, status", "early_receipts WHERE message_id < ?", idBound(now.Add(-earlyLife))},
+		{"vendor_notes", "message_id, device_id, event", "vendor_notes WHERE message_id < ?", old},
 		dedupe,
 		{"counters", "app_id, plan_id, hour", "counters WHERE hour < ?", statistics},
 		{"im_app_stats", "im_app_id, hour", "im_app_stats WHERE hour < ?", statistics},

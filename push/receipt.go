@@ -26,6 +26,10 @@ const (
 	ReceiptBoth ReceiptSetup = "both"
 )
 
+// FieldReceiptActive is the key of the choice field, on or off, by which an operator
+// says that the address of a ReceiptBoth channel was entered at the vendor.
+const FieldReceiptActive = "receipt_active"
+
 // ReceiptRequest is a vendor's report as it arrived.
 type ReceiptRequest struct {
 	Header http.Header

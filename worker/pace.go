@@ -101,6 +101,9 @@ func (w *Worker) receiptURL(cfg *models.SendConfig, spec *push.Spec, c *models.S
 	if spec.ReceiptSetup != push.ReceiptMessage && spec.ReceiptSetup != push.ReceiptBoth {
 		return ""
 	}
+	if active := c.Fields[push.FieldReceiptActive]; spec.ReceiptSetup == push.ReceiptBoth && active.Reveal() != "on" {
+		return "" // the vendor would refuse the message
+	}
 	url := w.o.ReceiptURL(cfg.Region, c.Channel, c.Receipt)
 	if len(url) > push.MaxReceiptURL {
 		return "" // the console says so where the address is shown

@@ -18,3 +18,15 @@ CREATE TABLE processes (
     owner   text PRIMARY KEY,
     seen_at timestamptz NOT NULL
 );
+
+-- What a vendor reported about a delivery beside arrival and click: uninstalled,
+-- notifications off, dropped by its frequency rules, and so on.
+CREATE TABLE vendor_notes (
+    message_id uuid NOT NULL,
+    device_id  bigint NOT NULL,
+    app_id     bigint NOT NULL,
+    event      text NOT NULL,
+    code       text NOT NULL,
+    at         timestamptz NOT NULL,
+    PRIMARY KEY (message_id, device_id, event)
+);

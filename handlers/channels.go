@@ -1,0 +1,228 @@
+package handlers
+
+import (
+	"context"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"hongyan/models"
+	"hongyan/push"
+	"hongyan/views"
+	c "hongyan/views/components"
+	"hongyan/views/locale"
+)
+
+// vendorChannels are the channels of Android, HarmonyOS and the web, as pages show
+// them.
+func vendorChannels() []push.Channel {
+	return []push.Channel{push.Huawei, push.Honor, push.Xiaomi, push.OPPO, push.Vivo, push.Meizu, push.Harmony, push.FCM, push.WebPush}
+}
+
+// vendorChannelName names a channel on pages: 华为官方推送通道.
+func vendorChannelName(ctx context.Context, channel string) string {
+	return locale.T(ctx, "channel.name", "Vendor", locale.T(ctx, "channels."+channel))
+}
+
+// imChannels are the vendor settings on the IM side.
+func (h *console) imChannels(ctx echo.Context, k clock, m *models.IMApp) (views.ChannelsView, error) {
+	std := ctx.Request().Context()
+	v := views.ChannelsView{
+		Title: locale.T(std, "channel.title"), Text: locale.T(std, "channel.im_text"), Empty: locale.T(std, "channel.im_empty"),
+	}
+	return v, h.channelCards(ctx, k, placeOfIM(m), true, nil, &v)
+}
+
+// appChannels are an app's 厂商通道.
+func (h *console) appChannels(ctx echo.Context, k clock, p appPage) (views.ChannelsView, error) {
+	std := ctx.Request().Context()
+	may := p.Actor.May(models.PermConfigure)
+	v := views.ChannelsView{Title: locale.T(std, "channel.title"), Text: locale.T(std, "channel.text"), Empty: locale.T(std, "channel.empty")}
+	if !may {
+		v.Empty = locale.T(std, "channel.empty_ask")
+	}
+	stats, err := h.Store.PlanStats(std, p.Scope, models.StatsFilter{From: k.now, To: k.now, Zone: k.zone, Sandbox: p.App.Sandbox})
+	if err != nil {
+		return v, err
+	}
+	today := map[string]models.Funnel{}
+	for _, s := range stats.Channels {
+		today[s.Channel] = s.Funnel
+	}
+	return v, h.channelCards(ctx, k, placeOfApp(p), may, today, &v)
+}
+
+func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, may bool, today map[string]models.Funnel, v *views.ChannelsView) error {
+	std, who := ctx.Request().Context(), h.actor(ctx)
+	rows, err := h.Store.Credentials(std, who, at.owner)
+	if err != nil {
+		return err
+	}
+	tested, code := testResult(ctx, at)
+	has := map[string]bool{}
+	for _, channel := range vendorChannels() {
+		for i := range rows {
+			r := &rows[i]
+			spec, ok := h.spec(r.Channel)
+			if push.Channel(r.Channel) != channel || !ok {
+				continue
+			}
+			has[r.Channel] = true
+			card := channelCard(std, k, r, &spec, at, today)
+			if tested == number(r.ID) {
+				card.Result = testWords(std, r.Channel, code)
+			}
+			if may {
+				base := at.base + "/credentials/"
+				card.Test, card.Delete = base+number(r.ID)+"/test", base+number(r.ID)+"/delete"
+				if r.Environment != models.EnvironmentSandbox {
+					card.Edit = base + r.Channel + "/new?package=" + r.PackageName
+				}
+				if card.Receipt, err = h.receiptView(ctx, at, r, &spec); err != nil {
+					return err
+				}
+			}
+			v.Cards = append(v.Cards, card)
+		}
+	}
+	for _, channel := range vendorChannels() {
+		if _, ok := h.spec(string(channel)); ok && may && !has[string(channel)] {
+			v.Add = append(v.Add, c.Link{Label: locale.T(std, "channels."+string(channel)), Href: at.base + "/credentials/" + string(channel) + "/new"})
+		}
+	}
+	return nil
+}
+
+func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, at credentialPlace, today map[string]models.Funnel) views.ChannelCard {
+	info := r.Facts()
+	card := views.ChannelCard{
+		ID: number(r.ID), Mark: channelMark(ctx, r.Channel), Name: vendorChannelName(ctx, r.Channel), Note: channelNote(ctx, r, spec, info),
+		Tone: c.Mute, State: locale.T(ctx, "credentials.untested"), StateIcon: "circle-dashed",
+	}
+	fact := func(key, value string) {
+		if value != "" {
+			card.Facts = append(card.Facts, c.Pair{Name: locale.T(ctx, key), Value: value})
+		}
+	}
+	if r.Environment == models.EnvironmentSandbox {
+		card.Name += " · " + locale.T(ctx, "common.sandbox")
+	}
+	fact("channel.package", r.PackageName)
+	if f, ok := today[r.Channel]; ok && (f.Accepted > 0 || f.Failed > 0) {
+		fact("channel.today", locale.T(ctx, "channel.today_span", "Accepted", thousands(f.Accepted), "Failed", thousands(f.Failed)))
+	}
+	if at.im == nil {
+		last := locale.T(ctx, "credentials.never")
+		if r.LastOKAt != nil {
+			last = k.Ago(ctx, *r.LastOKAt)
+		}
+		fact("credentials.last_ok", last)
+		receiptFacts(ctx, k, r, spec, &card, fact)
+	}
+	switch {
+	case r.Rate > 0:
+		fact("channel.rate", locale.T(ctx, "channel.rate_span", "N", thousands(r.Rate)))
+	case spec.Rate > 0:
+		fact("channel.rate", locale.T(ctx, "channel.rate_default", "N", thousands(int64(spec.Rate))))
+	}
+	fact("channel.saved", locale.T(ctx, "credentials.saved_span", "Name", r.SavedBy, "Time", k.Short(r.UpdatedAt)))
+	if r.Source == models.SourceIM {
+		fact("credentials.source", locale.T(ctx, "credentials.source_im"))
+	}
+	channelState(ctx, k, r, &card)
+	return card
+}
+
+// channelMark is the letter that stands for a vendor.
+func channelMark(ctx context.Context, channel string) string {
+	first, _ := utf8.DecodeRuneInString(locale.T(ctx, "channels."+channel))
+	return string(first)
+}
+
+// channelNote is what the vendor knows us by: the first field that is no secret.
+func channelNote(ctx context.Context, r *models.Credential, spec *push.Spec, info models.CredentialInfo) string {
+	for _, f := range spec.Fields {
+		if v := info.Shown[f.Key]; v != "" && f.Group == push.GroupKeys && f.Kind == push.FieldText {
+			return fieldLabel(ctx, r.Channel, f.Key) + " " + v
+		}
+	}
+	return info.FileName
+}
+
+func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, card *views.ChannelCard, fact func(key, value string)) {
+	if spec.ReceiptSetup == push.ReceiptNone {
+		return
+	}
+	text := locale.T(ctx, "channel.receipt_never")
+	if r.ReceiptAt != nil {
+		text = locale.T(ctx, "channel.receipt_span", "Time", k.Ago(ctx, *r.ReceiptAt), "N", thousands(r.ReceiptCount))
+	}
+	fact("channel.receipt", text)
+	if r.ReceiptRefused > 0 {
+		fact("channel.receipt_refused", thousands(r.ReceiptRefused))
+	}
+	if r.ReceiptAt == nil && r.LastOKAt != nil && spec.ReceiptSetup != push.ReceiptMessage {
+		card.Warning = locale.T(ctx, "channel.receipt_missing", "Vendor", locale.T(ctx, "channels."+r.Channel))
+	}
+}
+
+// channelState puts the chip and the warnings on a card.
+func channelState(ctx context.Context, k clock, r *models.Credential, card *views.ChannelCard) {
+	switch {
+	case r.State == models.CredentialPaused:
+		card.Tone, card.State, card.StateIcon = c.Bad, locale.T(ctx, "credentials.paused"), "player-pause"
+		card.Cause = causeWords(ctx, r.Channel, r.CauseCode, r.CauseText)
+		card.CauseCode, card.CauseUntil = r.CauseCode, locale.T(ctx, "credentials.paused_text")
+	case r.RestUntil != nil && r.RestUntil.After(k.now):
+		card.Tone, card.State, card.StateIcon = c.Warn, locale.T(ctx, "channel.resting"), "clock"
+		card.Rest = locale.T(ctx, "channel.rest_text", "Time", k.Short(*r.RestUntil), "Code", r.RestCode)
+	case r.State == models.CredentialWorking:
+		card.Tone, card.State, card.StateIcon = c.OK, locale.T(ctx, "credentials.working"), "circle-check"
+	}
+	if r.NotAfter != nil && r.NotAfter.Sub(k.now) < certificateNotice {
+		left := max(int(r.NotAfter.Sub(k.now)/(24*time.Hour)), 0)
+		card.Warning = locale.Tn(ctx, "credentials.ends", left)
+	}
+}
+
+// receiptView is the address that the vendor reports to, for who may enter it there.
+func (h *console) receiptView(ctx echo.Context, at credentialPlace, r *models.Credential, spec *push.Spec) (*views.ReceiptView, error) {
+	if at.im != nil || spec.ReceiptSetup == push.ReceiptNone || len(r.ReceiptHash) == 0 {
+		return nil, nil //nolint:nilnil // no address is no view
+	}
+	std := ctx.Request().Context()
+	secret, err := h.Store.ReceiptSecret(std, h.actor(ctx), at.owner, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	base := h.publicURL(ctx)
+	if region, err := h.Store.Region(at.app.Region); err == nil && region.Public != "" {
+		base = region.Public
+	}
+	v := &views.ReceiptView{
+		URL: base + ReceiptPath(r.Channel, secret), How: locale.T(std, "receipts."+r.Channel),
+	}
+	switch {
+	case h.PublicURL == "" && base == h.publicURL(ctx) && spec.ReceiptSetup != push.ReceiptConsole:
+		v.Fault = locale.T(std, "channel.receipt_no_url")
+	case len(v.URL) > push.MaxReceiptURL:
+		v.Fault = locale.T(std, "channel.receipt_long", "Max", push.MaxReceiptURL)
+	}
+	return v, nil
+}
+
+// ReceiptPath is the path of the address that a channel's vendor reports to.
+func ReceiptPath(channel string, secret models.Secret) string {
+	return "/receipts/" + channel + "/" + secret.Reveal()
+}
+
+// worstChannel says in words which channel needs somebody; nil when none does.
+func worstChannel(ctx context.Context, cards []views.ChannelCard) *c.Note {
+	i := slices.IndexFunc(cards, func(k views.ChannelCard) bool { return k.Cause != "" })
+	if i < 0 {
+		return nil
+	}
+	return &c.Note{Tone: c.Bad, Title: locale.T(ctx, "channel.alert_paused", "Name", cards[i].Name), Text: cards[i].Cause}
+}

@@ -50,7 +50,7 @@ func (h *console) configPage(ctx echo.Context, p appPage) (views.ConfigPage, err
 		Name: appName(a), Product: a.ProductName, Region: h.regionWord(std, a.Region), AccessID: a.AccessID(), AccessKey: key.Reveal(),
 		IMApp: a.IMAppName, Created: clock.Short(a.CreatedAt), Package: a.PackageName,
 		PackageLabel: locale.T(std, "config.package"), PackageHint: locale.T(std, "config.package_hint"),
-		Delivery: views.DeliveryForm{Fanout: a.Fanout, TextMode: a.TextMode},
+		Delivery: views.DeliveryForm{Fanout: a.Fanout, TextMode: a.TextMode, Merge: number(a.MergeSeconds)},
 		Bind:     views.BindView{On: a.BindRequired, HasKey: a.HasBindKey(), NewKey: web.TakeOnce(ctx, "bind."+a.AccessID())},
 		Full:     views.FullPushView{Authorized: a.Authorized(), On: a.FullPush},
 	}
@@ -150,6 +150,7 @@ func (h *console) savePackage(ctx echo.Context) error {
 type deliveryForm struct {
 	Fanout   string `form:"fanout"`
 	TextMode string `form:"text_mode"`
+	Merge    int64  `form:"merge_seconds"`
 }
 
 func (h *console) saveDelivery(ctx echo.Context) error {
@@ -161,7 +162,7 @@ func (h *console) saveDelivery(ctx echo.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.Store.SetDelivery(ctx.Request().Context(), p.Actor, p.App.ID, f.Fanout, f.TextMode)
+	_, err = h.Store.SetDelivery(ctx.Request().Context(), p.Actor, p.App.ID, f.Fanout, f.TextMode, f.Merge)
 	if err == nil {
 		web.Flash(ctx, web.T(ctx, "config.delivery_saved"), web.T(ctx, "config.now"))
 		return web.SeeOther(ctx, p.Base+"/config")
@@ -171,7 +172,7 @@ func (h *console) saveDelivery(ctx echo.Context) error {
 		return err
 	}
 	return h.configWith(ctx, 422, func(v *views.ConfigPage) {
-		v.Delivery = views.DeliveryForm{Fanout: f.Fanout, TextMode: f.TextMode, Errors: faults}
+		v.Delivery = views.DeliveryForm{Fanout: f.Fanout, TextMode: f.TextMode, Merge: number(f.Merge), Errors: faults}
 	})
 }
 

@@ -54,6 +54,7 @@ type App struct {
 	Sandbox         bool   // sends through the built-in simulators
 	Fanout          string
 	TextMode        string
+	MergeSeconds    int64      // 会话合并: one alert per conversation and device in so long, 0 for off
 	BindRequired    bool       // binding an account needs a signature of the customer's backend
 	SyncedAt        *time.Time // when vendor settings were last carried over from the IM side
 	CreatedAt       time.Time
@@ -100,7 +101,7 @@ func randomText(n int, alphabet string) (string, error) {
 func (a *App) facts() facts {
 	return facts{
 		"name": a.Name, "platform": a.Platform, "package_name": a.PackageName, "full_push": a.FullPush,
-		"sandbox": a.Sandbox, "fanout": a.Fanout, "text_mode": a.TextMode, "bind_required": a.BindRequired,
+		"sandbox": a.Sandbox, "fanout": a.Fanout, "text_mode": a.TextMode, "merge_seconds": a.MergeSeconds, "bind_required": a.BindRequired,
 	}
 }
 

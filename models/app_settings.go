@@ -115,18 +115,25 @@ func (s *Store) SetPackage(ctx context.Context, who Actor, id int64, name string
 	})
 }
 
+// MaxMergeSeconds is the longest time for which messages of a conversation are merged.
+const MaxMergeSeconds = 600
+
 // SetDelivery chooses which of an account's devices get a message (Fanout…) and
-// how much of its text the vendor sees (Text…). Invalid (fanout, text_mode);
+// how much of its text the vendor sees (Text…), and for how long later messages of a
+// conversation are merged, 0 for not. Invalid (fanout, text_mode, merge_seconds);
 // NotFound; Forbidden without PermConfigure.
-func (s *Store) SetDelivery(ctx context.Context, who Actor, id int64, fanout, textMode string) (*App, error) {
+func (s *Store) SetDelivery(ctx context.Context, who Actor, id int64, fanout, textMode string, merge int64) (*App, error) {
 	if !slices.Contains([]string{FanoutAll, FanoutPerPlatform, FanoutLatest}, fanout) {
 		return nil, invalid("fanout", "errors.app.fanout", nil)
 	}
 	if !slices.Contains([]string{TextFull, TextSender, TextGeneric}, textMode) {
 		return nil, invalid("text_mode", "errors.app.text_mode", nil)
 	}
-	return s.changeApp(ctx, who, PermConfigure, "set delivery", id, []string{"fanout", "text_mode"}, func(_ *Tx, a *App) error {
-		a.Fanout, a.TextMode = fanout, textMode
+	if merge < 0 || merge > MaxMergeSeconds {
+		return nil, invalid("merge_seconds", "errors.app.merge", map[string]any{"Max": MaxMergeSeconds})
+	}
+	return s.changeApp(ctx, who, PermConfigure, "set delivery", id, []string{"fanout", "text_mode", "merge_seconds"}, func(_ *Tx, a *App) error {
+		a.Fanout, a.TextMode, a.MergeSeconds = fanout, textMode, merge
 		return nil
 	})
 }

@@ -110,6 +110,10 @@ type OpenTarget struct {
 	// Avoid is the route whose vendor failed in a way that another route of the
 	// device may help, 0 for none. It is set once: a message takes one detour.
 	Avoid int64 `json:"v,omitempty"`
+	// Merge says that the message waited for later ones of its conversation.
+	Merge bool `json:"g,omitempty"`
+	// Count is how many messages of its conversation it stands for, 0 for itself.
+	Count int `json:"c,omitempty"`
 }
 
 // Batch is a unit of work: up to MaxBatch messages under one lease.
@@ -153,6 +157,8 @@ const (
 	ReasonPaused       = "paused"         // pending: the credential is paused
 	ReasonThrottled    = "throttled"      // pending: the vendor asked to wait
 	ReasonRetry        = "retry"          // pending: will be tried again
+	ReasonMerging      = "merging"        // pending: waits for later messages of its conversation
+	ReasonMerged       = "merged"         // skipped: a later message of its conversation stands for it
 	ReasonDetour       = "detour"         // pending: goes through another route of the device
 	ReasonAppGone      = "app_gone"       // failed: the app was deleted meanwhile
 	ReasonUnknown      = "unknown_device" // failed: the device vanished between choice and send
@@ -204,6 +210,6 @@ const (
 	MetricCleared  = "cleared"
 	MetricFailed   = "failed"  // with reason
 	MetricExpired  = "expired" // with reason
-	MetricSkipped  = "skipped" // with reason no_device, notify_off, no_route
+	MetricSkipped  = "skipped" // with reason no_device, notify_off, no_route, merged
 	MetricMessages = "messages"
 )

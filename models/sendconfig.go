@@ -37,8 +37,9 @@ type SendConfig struct {
 	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
 	TextMode         string
-	ContentDays      int    // how long the account keeps content; 0 wipes it once settled
-	Language         string // of generic texts
+	Merge            time.Duration // 会话合并, 0 for off
+	ContentDays      int           // how long the account keeps content; 0 wipes it once settled
+	Language         string        // of generic texts
 	Credentials      []SendCredential
 }
 
@@ -72,6 +73,7 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 	c := &SendConfig{
 		AppID: appID, AccountID: app.AccountID, Region: app.Region, Platform: app.Platform, Package: app.PackageName,
 		Name: app.Name, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
+		Merge:       time.Duration(app.MergeSeconds) * time.Second,
 		ContentDays: app.ContentDays, Language: app.Language,
 	}
 	for i := range rows {

@@ -125,7 +125,7 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 		"RotateBindKey":   func(ctx context.Context) error { return only(s.RotateBindKey(ctx, who, v.ios.ID)) },
 		"Sessions":        func(ctx context.Context) error { return nothing(s.Sessions(ctx, who)) },
 		"SetDelivery": func(ctx context.Context) error {
-			return only(s.SetDelivery(ctx, who, v.ios.ID, FanoutLatest, TextFull))
+			return only(s.SetDelivery(ctx, who, v.ios.ID, FanoutLatest, TextFull, 0))
 		},
 		"SetFullPush":     func(ctx context.Context) error { return only(s.SetFullPush(ctx, who, v.ios.ID, true)) },
 		"SetPackage":      func(ctx context.Context) error { return only(s.SetPackage(ctx, who, v.ios.ID, "com.example.app")) },

@@ -24,6 +24,7 @@ type job struct {
 	badge   int            // what target[0].Badge points to
 	channel string
 	fresh   bool // chosen for the first time
+	count   int  // messages of the conversation that it stands for
 	detour  bool // another route of the device may be tried if this one fails
 	planned bool // fresh, and counts as planned
 	// from is the device, the route and what was tried before this batch. It does
@@ -60,11 +61,12 @@ type end struct {
 	paused   bool      // when put off until the credential is repaired
 	again    bool      // when put off as it came, to be planned anew
 	detoured bool      // when put off to go through another route
+	merging  bool      // when put off to stand for later messages too
 }
 
 // newJob returns a job for one device, or for none when from says none.
 func newJob(k *work, it *models.Item, from models.OpenTarget) job {
-	return job{work: k, item: it, from: from, end: end{tries: from.Tries, attempts: from.Attempts}}
+	return job{work: k, item: it, from: from, count: from.Count, end: end{tries: from.Tries, attempts: from.Attempts}}
 }
 
 // settle ends a job for good.

@@ -52,6 +52,7 @@ type lane struct {
 	recorder *recorder
 	chains   chains
 	badges   badges
+	merges   merges
 
 	mu      sync.Mutex
 	stance  stance
@@ -71,6 +72,7 @@ func newLane(w *Worker, db Database) *lane {
 	l := &lane{w: w, db: db, held: map[int64]*work{}, plan: make(chan struct{}, 1), sweep: make(chan struct{}, 1)}
 	l.chains.init()
 	l.badges.init()
+	l.merges.init()
 	l.recorder = newRecorder(l)
 	return l
 }

@@ -44,6 +44,7 @@ func (l *lane) beating() {
 				l.unstall()
 			}
 			l.count(ctx)
+			l.merges.tidy(l.w.o.Now())
 			l.w.lines.tidy(now)
 		}
 	}

@@ -191,7 +191,8 @@ func (p *planner) item(jobs []job, i int) []job {
 		j := newJob(p.k, it, models.OpenTarget{DeviceID: reach[n].Device.ID, ResolvedAt: p.now})
 		j.fresh = true
 		p.choose(&j, i, cfg, &reach[n])
-		j.planned = j.state != models.StateSkipped
+		// One that waits to be merged is planned when it goes.
+		j.planned = j.state != models.StateSkipped && !j.merging
 		jobs = append(jobs, j)
 	}
 	return jobs
@@ -215,6 +216,7 @@ func (p *planner) openTargets(jobs []job, i int) []job {
 			j.settle(models.StateFailed, models.ReasonUnknown, p.now)
 		default:
 			p.choose(&j, i, cfg, &r)
+			j.planned = t.Merge && t.Tries == 0 && j.state != models.StateSkipped
 		}
 		jobs = append(jobs, j)
 	}
@@ -278,10 +280,20 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 	if ln.spec.ReceiptSetup != push.ReceiptNone {
 		j.target[0].Ref = models.ReceiptRef(m.ID, j.from.DeviceID)
 	}
+	if p.merged(j, cfg) {
+		j.line = nil
+		return
+	}
 	if p.msgs[i].Kind == "" {
 		p.msgs[i] = compose(j.item, cfg)
 	}
 	j.msg = &p.msgs[i]
+	if cfg.Merge > 0 && m.Kind == models.KindAlert && m.Conversation != "" {
+		own := p.msgs[i] // on each device it may stand for another number
+		own.Body = mergedText(own.Body, j.count, cfg.Language)
+		own.CollapseKey = conversationKey(m)
+		j.msg = &own
+	}
 	p.badge(j, r.Device.Badge)
 }
 

@@ -155,9 +155,9 @@ func (b *builder) end(j *job) {
 
 // later puts a job that was put off into the batch that carries it on.
 func (b *builder) later(j *job) {
-	key := restKey{credential: j.line.cred.ID, due: j.due, paused: j.paused}
-	if j.detoured {
-		key.credential = 0 // another one, found when the batch is planned
+	key := restKey{due: j.due, paused: j.paused}
+	if !j.detoured && !j.merging { // those find theirs when the batch is planned
+		key.credential = j.line.cred.ID
 	}
 	if j.reason == models.ReasonRetry && j.tried {
 		dk := dueKey{key.credential, j.tries}
@@ -170,6 +170,7 @@ func (b *builder) later(j *job) {
 	}
 	t := j.from
 	t.Attempts, t.Tries = j.attempts, j.tries
+	t.Merge, t.Count = t.Merge || j.merging, j.count
 	if j.detoured {
 		t.RouteID, t.Avoid = 0, j.from.RouteID
 	}

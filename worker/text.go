@@ -44,11 +44,13 @@ func compose(it *models.Item, cfg *models.SendConfig) push.Message {
 // the language of the app's account. It goes to a phone and not to a page, so it
 // is no entry of the message catalog.
 func genericBody(language string) string {
-	if strings.HasPrefix(language, "en") {
+	if isEnglish(language) {
 		return "You have a new message"
 	}
 	return "您收到一条新消息"
 }
+
+func isEnglish(language string) bool { return strings.HasPrefix(language, "en") }
 
 // withMessageID adds the message's id for the app's receipts. A request's map is
 // shared with others and stays as it is.

@@ -13,6 +13,9 @@ ALTER TABLE credentials ADD COLUMN receipt_count bigint NOT NULL DEFAULT 0;
 ALTER TABLE credentials ADD COLUMN receipt_refused bigint NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX credentials_receipt ON credentials (receipt_hash) WHERE receipt_hash IS NOT NULL;
 
+-- 会话合并: at most one alert per conversation and device in so many seconds, 0 for off.
+ALTER TABLE apps ADD COLUMN merge_seconds bigint NOT NULL DEFAULT 0;
+
 -- Working processes, so that each knows its share of a vendor's rate.
 CREATE TABLE processes (
     owner   text PRIMARY KEY,

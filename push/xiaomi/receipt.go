@@ -1,0 +1,93 @@
+package xiaomi
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"hongyan/push"
+)
+
+// events are the values of a receipt's type,
+// https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1558 (message receipts).
+func events() map[string]push.ReceiptEvent {
+	return map[string]push.ReceiptEvent{
+		"1":    push.EventArrived,
+		"2":    push.EventClicked,
+		"16":   push.EventUninstalled,
+		"32":   push.EventNotifyOff,
+		"64":   push.EventOther, // the phone did not match the message's filter
+		"128":  push.EventDropped,
+		"1024": push.EventExpired,
+	}
+}
+
+// report is what MiPush says about one message. Numbers come as such or as text.
+type report struct {
+	Param     scalar `json:"param"`
+	Type      scalar `json:"type"`
+	Targets   scalar `json:"targets"`
+	Timestamp scalar `json:"timestamp"`
+}
+
+// scalar is a JSON string, or anything else as it was written.
+type scalar string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *scalar) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		text = string(data)
+	}
+	*s = scalar(text)
+	return nil
+}
+
+// ParseReceipt reads what MiPush posts to the receipt address: a form whose field
+// data is JSON, message id → report. MiPush signs nothing; the address is the secret.
+func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
+	form, err := url.ParseQuery(string(req.Body))
+	if err != nil || form.Get("data") == "" {
+		return push.ReceiptReport{}, fmt.Errorf("push/xiaomi: receipt: no form field data: %w", push.ErrReceiptShape)
+	}
+	var reports map[string]report
+	if err := json.Unmarshal([]byte(form.Get("data")), &reports); err != nil || reports == nil {
+		return push.ReceiptReport{}, fmt.Errorf("push/xiaomi: receipt: data: %w", push.ErrReceiptShape)
+	}
+	known := events()
+	out := push.ReceiptReport{Answer: []byte(`{"result":"ok"}`), ContentType: "application/json"} // MiPush looks at the status alone
+	for _, id := range slices.Sorted(maps.Keys(reports)) {
+		r := reports[id]
+		one := push.Receipt{VendorID: vendorID(id), Event: known[string(r.Type)], At: moment(r.Timestamp)}
+		if one.Event == "" {
+			one.Event = push.EventOther
+		}
+		if len(r.Type) <= maxCode && printable(string(r.Type)) {
+			one.Code = string(r.Type)
+		}
+		if len(r.Param) <= push.MaxRef && printable(string(r.Param)) {
+			one.Ref = string(r.Param)
+		}
+		for token := range strings.SplitSeq(string(r.Targets), ",") {
+			if token = strings.TrimSpace(token); goodToken(token) {
+				one.Token = token
+				out.Receipts = append(out.Receipts, one)
+			}
+		}
+	}
+	return out, nil
+}
+
+// moment reads milliseconds since 1970, zero for anything that is none.
+func moment(n scalar) time.Time {
+	ms, err := strconv.ParseInt(string(n), 10, 64)
+	if err != nil || ms <= 0 || ms > 1<<43 { // the year 2248
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -36,7 +36,8 @@ type vendor interface {
 // (StartAPNs), because there the HTTP/2 frames matter.
 func vendors() map[push.Channel]vendor {
 	return map[push.Channel]vendor{
-		push.Xiaomi: &xiaomi{},
+		push.OPPO:   &oppo{sent: map[string]bool{}},
+		push.Xiaomi: &xiaomi{patterns: miPatterns()},
 	}
 }
 

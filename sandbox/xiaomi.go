@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,9 @@ import (
 // https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559 (API) and pId=1560
 // (codes). An Account's ID is its AppSecret, by which alone requests name the app, or
 // its package name with the AppSecret under Fields["app_secret"].
-type xiaomi struct{}
+type xiaomi struct {
+	patterns map[string]*regexp.Regexp
+}
 
 // miBody is the most a request may have, in bytes: a thousand ids and a message.
 const miBody = 1 << 20
@@ -73,7 +76,7 @@ func (x *xiaomi) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	}
 	bad := map[string]string{} // id → code
 	if code == "" {
-		code = x.judge(s, r.Context(), &q, bad)
+		code = x.judge(r.Context(), s, &q, bad)
 	}
 	for _, t := range q.tokens {
 		reason := code
@@ -148,8 +151,8 @@ func (*xiaomi) authorize(s *Simulator, r *http.Request, q *miRequest) string {
 }
 
 // judge applies the message's rules, then the dice, then each id's state.
-func (x *xiaomi) judge(s *Simulator, ctx context.Context, q *miRequest, bad map[string]string) string {
-	if code := miMessage(q); code != "" {
+func (x *xiaomi) judge(ctx context.Context, s *Simulator, q *miRequest, bad map[string]string) string {
+	if code := x.message(q); code != "" {
 		return code
 	}
 	known := x.codes()

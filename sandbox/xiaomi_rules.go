@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -8,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// miMessage judges a message's fields by the table of parameters in
+// message judges a message's fields by the table of parameters in
 // https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559.
-func miMessage(q *miRequest) string {
+func (x *xiaomi) message(q *miRequest) string {
 	f := q.form
 	if f.Get("registration_id") == "" || f.Get("restricted_package_name") == "" {
 		return "10016"
@@ -24,10 +25,8 @@ func miMessage(q *miRequest) string {
 			return "10017"
 		}
 	}
-	for _, rule := range []func(url.Values) string{miText, miNumbers, miExtras} {
-		if code := rule(f); code != "" {
-			return code
-		}
+	if code := cmp.Or(miText(f), miNumbers(f), miExtras(f, x.patterns)); code != "" {
+		return code
 	}
 	// A channel must be one that was registered for the app.
 	if have, want := f.Get("extra.channel_id"), q.account.Fields["channel_id"]; have != "" && want != "" && have != want {
@@ -80,10 +79,20 @@ func miNumbers(f url.Values) string {
 	return ""
 }
 
-// miExtras: at most ten extras, names and values together at most 1024 characters;
-// notify_effect 1 to 3; a jobkey has at most 20 letters, digits, _ and -, and does
-// not start with _.
-func miExtras(f url.Values) string {
+// miPatterns are the values that extras take: notify_effect 1 to 3; a jobkey has at
+// most 20 letters, digits, _ and -, and does not start with _.
+func miPatterns() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"extra.notify_effect":  regexp.MustCompile(`^[123]$`),
+		"extra.only_send_once": regexp.MustCompile(`^1$`),
+		"extra.jobkey":         regexp.MustCompile(`^[0-9A-Za-z-][0-9A-Za-z_-]{0,19}$`),
+		"extra.sound_uri":      regexp.MustCompile(`^android\.resource://[^/ ]+/.+$`),
+		"extra.callback.type":  regexp.MustCompile(`^[0-9]{1,4}$`),
+	}
+}
+
+// miExtras: at most ten extras, names and values together at most 1024 characters.
+func miExtras(f url.Values, patterns map[string]*regexp.Regexp) string {
 	keys, chars := 0, 0
 	for k := range f {
 		name, ok := strings.CutPrefix(k, "extra.")
@@ -99,14 +108,8 @@ func miExtras(f url.Values) string {
 	case chars > 1024:
 		return "65015"
 	}
-	for name, pattern := range map[string]string{
-		"extra.notify_effect":  `^[123]$`,
-		"extra.only_send_once": `^1$`,
-		"extra.jobkey":         `^[0-9A-Za-z-][0-9A-Za-z_-]{0,19}$`,
-		"extra.sound_uri":      `^android\.resource://[^/ ]+/.+$`,
-		"extra.callback.type":  `^[0-9]{1,4}$`,
-	} {
-		if f.Has(name) && !regexp.MustCompile(pattern).MatchString(f.Get(name)) {
+	for name, pattern := range patterns {
+		if f.Has(name) && !pattern.MatchString(f.Get(name)) {
 			return "10017"
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -123,7 +122,7 @@ func (s *Sender) alert(v url.Values, m push.Message, topic string, first push.Ta
 // for the phone's own or a name that Android does not allow.
 func soundName(sound string) string {
 	name := strings.TrimSuffix(sound, path.Ext(sound))
-	if name == "default" || !regexp.MustCompile(`^[a-z0-9_]{1,64}$`).MatchString(name) {
+	if name == "default" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return ""
 	}
 	return name

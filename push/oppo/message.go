@@ -1,0 +1,145 @@
+package oppo
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"hongyan/push"
+)
+
+// byRegistration is the target_type of a registration id.
+const byRegistration = 2
+
+// maxAppID is the longest id of ours that is sent, in bytes: a UUID fits.
+const maxAppID = 64
+
+// class is how the app's messages are classified.
+type class struct {
+	channel, category string
+	level             int // 0 leaves it to OPPO
+}
+
+func classOf(values map[string]string) class {
+	c := class{channel: values[fieldChannel], category: cmp.Or(values[fieldCategory], "IM")}
+	if c.category == categoryNone {
+		return class{channel: c.channel} // a level needs a category
+	}
+	c.level, _ = strconv.Atoi(cmp.Or(values[fieldLevel], levelDefault)) // 0 for the default
+	return c
+}
+
+// message is one message to one target (docMessage).
+type message struct {
+	TargetType   int          `json:"target_type"`
+	TargetValue  string       `json:"target_value"`
+	Notification notification `json:"notification"`
+}
+
+// notification is what the phone shows. Absent fields have OPPO's defaults: the
+// standard style, a click opens the app.
+type notification struct {
+	AppMessageID     string `json:"app_message_id,omitempty"`
+	Title            string `json:"title"`
+	SubTitle         string `json:"sub_title,omitempty"`
+	Content          string `json:"content"`
+	ActionParameters string `json:"action_parameters,omitempty"`
+	OffLine          bool   `json:"off_line"`
+	OffLineTTL       int64  `json:"off_line_ttl,omitempty"` // seconds
+	CallBackURL      string `json:"call_back_url,omitempty"`
+	CallBackParam    string `json:"call_back_parameter,omitempty"`
+	ChannelID        string `json:"channel_id,omitempty"`
+	Category         string `json:"category,omitempty"`
+	NotifyLevel      int    `json:"notify_level,omitempty"`
+	NotifyID         int32  `json:"notify_id,omitempty"`
+	BadgeOperation   *int   `json:"badge_operation_type,omitempty"` // 0 sets the number
+	BadgeCount       *int   `json:"badge_message_count,omitempty"`
+}
+
+func badContent(text string) *push.Result {
+	return &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: text}
+}
+
+// notification is what all targets of a message share.
+func (s *Sender) notification(m push.Message) (notification, *push.Result) {
+	if m.Kind != push.Alert {
+		return notification{}, badContent("OPPO Push has notifications only, no silent messages")
+	}
+	title, content := m.Title, m.Body
+	// Neither may be blank; the one that there is stands for both.
+	if blank(title) {
+		title = content
+	}
+	if blank(content) {
+		content = title
+	}
+	if blank(title) {
+		return notification{}, badContent("the message has neither a title nor a body")
+	}
+	n := notification{
+		Title: push.CutRunes(title, maxTitle), SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: push.CutRunes(content, maxContent),
+		ChannelID: s.class.channel, Category: s.class.category, NotifyLevel: s.class.level,
+		NotifyID: push.NotifyID(m.CollapseKey),
+	}
+	if len(m.Data) > 0 {
+		data, err := json.Marshal(m.Data)
+		if err != nil {
+			return n, badContent("the message's data cannot be written as JSON")
+		}
+		if utf8.RuneCount(data) > maxData {
+			return n, &push.Result{Outcome: push.BadMessage, Code: push.CodeTooLarge, Text: "the message's data is over 4000 characters"}
+		}
+		n.ActionParameters = string(data)
+	}
+	now := s.http.Now()
+	switch {
+	case m.ExpiresAt.IsZero():
+		n.OffLine = true
+	case m.ExpiresAt.After(now):
+		n.OffLine = true
+		n.OffLineTTL = int64(push.TTL(m.ExpiresAt, now, time.Second, maxTTL) / time.Second)
+	}
+	if len(m.ReceiptURL) <= push.MaxReceiptURL {
+		n.CallBackURL = m.ReceiptURL
+	}
+	return n, nil
+}
+
+// to addresses a copy of the notification to one target.
+func (n notification) to(t push.Target, m push.Message) message {
+	if len(t.ID) <= maxAppID {
+		n.AppMessageID = t.ID
+	}
+	if n.CallBackURL != "" && len(t.Ref) <= push.MaxRef {
+		n.CallBackParam = t.Ref
+	}
+	badge := m.Badge
+	if t.Badge != nil {
+		badge = t.Badge
+	}
+	if badge != nil && *badge >= 0 {
+		set, count := 0, min(*badge, maxBadge+1)
+		n.BadgeOperation, n.BadgeCount = &set, &count
+	}
+	return message{TargetType: byRegistration, TargetValue: t.Token, Notification: n}
+}
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
+
+// goodToken reports whether a registration id can be sent to.
+func goodToken(t string) bool {
+	return t != "" && len(t) <= maxToken && printable(t) && !strings.ContainsAny(t, ",;")
+}
+
+// printable reports whether s is ASCII without spaces and control characters.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -35,7 +35,9 @@ type vendor interface {
 // vendors are the simulators that speak plain HTTPS. APNs has one of its own
 // (StartAPNs), because there the HTTP/2 frames matter.
 func vendors() map[push.Channel]vendor {
-	return map[push.Channel]vendor{}
+	return map[push.Channel]vendor{
+		push.Vivo: newVivo(),
+	}
 }
 
 // Channels lists the channels that Start has a simulator for.

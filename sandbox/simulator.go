@@ -36,7 +36,8 @@ type vendor interface {
 // (StartAPNs), because there the HTTP/2 frames matter.
 func vendors() map[push.Channel]vendor {
 	return map[push.Channel]vendor{
-		push.Vivo: newVivo(),
+		push.Meizu: newMeizu(),
+		push.Vivo:  newVivo(),
 	}
 }
 

@@ -38,6 +38,8 @@ func vendors() map[push.Channel]vendor {
 	return map[push.Channel]vendor{
 		push.OPPO:   &oppo{sent: map[string]bool{}},
 		push.Xiaomi: &xiaomi{patterns: miPatterns()},
+		push.Meizu:  newMeizu(),
+		push.Vivo:   newVivo(),
 	}
 }
 

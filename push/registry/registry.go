@@ -5,11 +5,15 @@ package registry
 import (
 	"hongyan/push"
 	"hongyan/push/apns"
+	"hongyan/push/meizu"
+	"hongyan/push/oppo"
+	"hongyan/push/vivo"
+	"hongyan/push/xiaomi"
 )
 
 // All returns the specs of every channel, in the order pages show them.
 func All() []push.Spec {
-	return []push.Spec{apns.Spec()}
+	return []push.Spec{apns.Spec(), xiaomi.Spec(), oppo.Spec(), vivo.Spec(), meizu.Spec()}
 }
 
 // Lookup returns the spec of one channel, or false when this build has none.

@@ -66,6 +66,7 @@ func (s *process) startSimulators(secret models.Secret) error {
 	if !s.cfg.Sandbox {
 		return nil
 	}
+	s.simulators = map[push.Channel]push.Options{}
 	var err error
 	var key sandbox.Key
 	if s.sandboxKey, key, err = sandboxKey(secret); err != nil {
@@ -79,14 +80,36 @@ func (s *process) startSimulators(secret models.Secret) error {
 		s.simulators = map[push.Channel]push.Options{push.APNs: {Endpoint: "https://" + s.cfg.SandboxAPNs, RootCAs: ca}}
 		return nil
 	}
+	if err := s.startVendors(); err != nil {
+		return err
+	}
 	keys := &sandbox.MemoryKeys{}
 	keys.Add(key)
-	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys, Recorder: inbox{s.store, s.con.log}, SettingsFor: s.simulatorSettings})
+	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{Keys: keys, Recorder: inbox{s.store, s.con.log}, SettingsFor: s.settingsOf(push.APNs)})
 	if err != nil {
 		return err
 	}
 	s.parts.started("simulators", shareQuick, func(context.Context) error { return sim.Close() })
-	s.simulators = map[push.Channel]push.Options{push.APNs: {Endpoint: sim.URL(), RootCAs: sim.CA().PEM()}}
+	s.simulators[push.APNs] = push.Options{Endpoint: sim.URL(), RootCAs: sim.CA().PEM()}
+	return nil
+}
+
+// startVendors starts the simulators of the vendors other than Apple.
+func (s *process) startVendors() error {
+	ca, err := sandbox.NewCA(time.Now())
+	if err != nil {
+		return err
+	}
+	for _, c := range sandbox.Channels() {
+		sim, err := sandbox.Start(sandbox.Config{
+			Channel: c, CA: ca, Accounts: &ownAccount{process: s, channel: c}, Recorder: inbox{s.store, s.con.log}, SettingsFor: s.settingsOf(c),
+		})
+		if err != nil {
+			return err
+		}
+		s.parts.started("simulator of "+string(c), shareQuick, func(context.Context) error { return sim.Close() })
+		s.simulators[c] = push.Options{Endpoint: sim.URL(), RootCAs: ca.PEM()}
+	}
 	return nil
 }
 
@@ -123,30 +146,33 @@ func (in inbox) Record(ctx context.Context, r sandbox.Received) {
 	}
 }
 
-// simulatorSettings are those of the app that a token belongs to, as its sandbox
-// page has them.
-func (s *process) simulatorSettings(ctx context.Context, token string) (sandbox.Settings, bool) {
-	got, err := s.store.SimulatorFor(ctx, string(push.APNs), token)
-	if err != nil {
-		if models.KindOf(err) != models.NotFound {
-			s.con.log.Error("simulator settings", "err", err)
+// settingsOf returns, for a channel's simulator, the settings of the app that a token
+// belongs to, as its sandbox page has them.
+func (s *process) settingsOf(c push.Channel) func(context.Context, string) (sandbox.Settings, bool) {
+	faults := sandbox.Faults(c)
+	return func(ctx context.Context, token string) (sandbox.Settings, bool) {
+		got, err := s.store.SimulatorFor(ctx, string(c), token)
+		if err != nil {
+			if models.KindOf(err) != models.NotFound {
+				s.con.log.Error("simulator settings", "err", err)
+			}
+			return sandbox.Settings{}, false
 		}
-		return sandbox.Settings{}, false
-	}
-	reasons := map[string][]string{
-		models.MixAll:      {"TooManyRequests", "Unregistered", "InternalServerError"},
-		models.MixThrottle: {"TooManyRequests"},
-		models.MixToken:    {"Unregistered"},
-		models.MixServer:   {"InternalServerError", "ServiceUnavailable"},
-	}[got.Mix]
-	set := sandbox.Settings{Latency: time.Duration(got.LatencyMs) * time.Millisecond}
-	if got.ErrorPercent > 0 && len(reasons) > 0 {
-		set.Mix = make(map[string]float64, len(reasons))
-		for _, r := range reasons {
-			set.Mix[r] = float64(got.ErrorPercent) / float64(len(reasons))
+		codes := map[string][]string{
+			models.MixAll:      {faults.Throttled, faults.Token, faults.Server},
+			models.MixThrottle: {faults.Throttled},
+			models.MixToken:    {faults.Token},
+			models.MixServer:   {faults.Server},
+		}[got.Mix]
+		set := sandbox.Settings{Latency: time.Duration(got.LatencyMs) * time.Millisecond}
+		if got.ErrorPercent > 0 && len(codes) > 0 {
+			set.Mix = make(map[string]float64, len(codes))
+			for _, r := range codes {
+				set.Mix[r] = float64(got.ErrorPercent) / float64(len(codes))
+			}
 		}
+		return set, true
 	}
-	return set, true
 }
 
 // sandboxCredential is this installation's key for simulators, as an app's

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"sync"
+
+	"hongyan/models"
+	"hongyan/push"
+	"hongyan/sandbox"
+)
+
+// rsaBits is the size of the keys in service accounts' files.
+const rsaBits = 3072
+
+// sandboxAccount is this installation's app at one vendor, as the simulator knows it:
+// its id in requests, and the fields that make it a credential. Ids and secrets are
+// derived from the secret key, or kept once where they cannot be, so that every
+// process has the same.
+func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.Account, error) {
+	seed, err := derive(s.secret, "sandbox account "+string(c))
+	if err != nil {
+		return sandbox.Account{}, err
+	}
+	text := hex.EncodeToString(seed)
+	id, secret := digits(text[:18]), text[18:50]
+	a := sandbox.Account{ID: id}
+	switch c {
+	case push.Huawei:
+		a.Fields = map[string]string{"app_id": id, "app_secret": secret}
+	case push.Honor:
+		a.ID = "client" + id
+		a.Fields = map[string]string{"app_id": id, "client_id": a.ID, "client_secret": secret}
+	case push.Xiaomi:
+		a.ID = secret
+		a.Fields = map[string]string{"app_id": id, "app_key": id, "app_secret": secret}
+	case push.OPPO:
+		a.ID = text[:32]
+		a.Fields = map[string]string{"app_key": a.ID, "master_secret": secret}
+	case push.Vivo, push.Meizu:
+		a.Fields = map[string]string{"app_id": id, "app_key": text[:32], "app_secret": secret}
+	case push.FCM:
+		a.ID = "sandbox-" + text[:8]
+		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
+			return map[string]string{
+				"type": "service_account", "project_id": a.ID, "private_key_id": text[:40], "private_key": key,
+				"client_email": "hongyan@" + a.ID + ".iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
+			}
+		})
+	case push.Harmony:
+		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
+			return map[string]string{"project_id": id, "key_id": text[:32], "private_key": key, "sub_account": digits(text[20:40])}
+		})
+	default:
+		return a, fmt.Errorf("no sandbox account for %s", c)
+	}
+	return a, err
+}
+
+// ownAccount is a sandbox.Accounts with this installation's app at one vendor. It is
+// made when a simulator first asks: some take a key that takes time to make.
+type ownAccount struct {
+	process *process
+	channel push.Channel
+
+	mu   sync.Mutex
+	made bool
+	have sandbox.Account
+}
+
+// Account implements sandbox.Accounts.
+func (o *ownAccount) Account(ctx context.Context, id string) (sandbox.Account, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.made {
+		a, err := o.process.sandboxAccount(ctx, o.channel)
+		if err != nil {
+			return sandbox.Account{}, false, err
+		}
+		o.have, o.made = a, true
+	}
+	return o.have, id == o.have.ID, nil
+}
+
+// digits makes decimal digits of hexadecimal ones.
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' {
+			return '1' + r - 'a'
+		}
+		return r
+	}, "1"+text[1:])
+}
+
+// serviceAccount is a credential that is a file with an RSA key in it. Making the key
+// takes time, so it is kept.
+func (s *process) serviceAccount(ctx context.Context, c push.Channel, file func(key string) map[string]string) (map[string]string, error) {
+	key, err := s.store.SandboxSecret(ctx, string(c), func() ([]byte, error) {
+		private, err := rsa.GenerateKey(rand.Reader, rsaBits)
+		if err != nil {
+			return nil, err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			return nil, err
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(file(string(key)))
+	return map[string]string{"service_account": string(text)}, err
+}
+
+// sandboxCredentials are this installation's keys for the simulators, as credentials
+// of an app of that platform.
+func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]models.CredentialInput, error) {
+	var out []models.CredentialInput
+	for c := range s.simulators {
+		if !models.ChannelFits(string(c), platform) {
+			continue
+		}
+		if c == push.APNs {
+			out = append(out, s.sandboxCredential())
+			continue
+		}
+		a, err := s.sandboxAccount(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, models.CredentialInput{
+			Channel: string(c), Environment: models.EnvironmentSandbox, Kind: string(c), Fields: a.Fields,
+			Info: models.CredentialInfo{Shown: map[string]string{"app_id": a.Fields["app_id"]}}, Receipts: models.HasReceipts(string(c)),
+		})
+	}
+	return out, nil
+}

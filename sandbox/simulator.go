@@ -40,6 +40,7 @@ func vendors() map[push.Channel]vendor {
 		push.Xiaomi: &xiaomi{patterns: miPatterns()},
 		push.Meizu:  newMeizu(),
 		push.Vivo:   newVivo(),
+		push.Huawei: huawei{},
 	}
 }
 

@@ -36,11 +36,12 @@ type vendor interface {
 // (StartAPNs), because there the HTTP/2 frames matter.
 func vendors() map[push.Channel]vendor {
 	return map[push.Channel]vendor{
-		push.OPPO:   &oppo{sent: map[string]bool{}},
-		push.Xiaomi: &xiaomi{patterns: miPatterns()},
-		push.Meizu:  newMeizu(),
-		push.Vivo:   newVivo(),
-		push.Huawei: huawei{},
+		push.OPPO:    &oppo{sent: map[string]bool{}},
+		push.Xiaomi:  &xiaomi{patterns: miPatterns()},
+		push.Meizu:   newMeizu(),
+		push.Vivo:    newVivo(),
+		push.Huawei:  huawei{},
+		push.Harmony: harmony{},
 	}
 }
 

@@ -1,0 +1,139 @@
+package harmony
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"hongyan/push"
+)
+
+// Bounds of what is stored of an answer.
+const (
+	maxCode      = 64
+	maxRequestID = 64
+)
+
+// reply is Huawei's answer to a send.
+type reply struct {
+	Code      string `json:"code"`
+	Msg       string `json:"msg"`
+	RequestID string `json:"requestId"`
+}
+
+// answer is what a reply means.
+type answer struct {
+	// all is the Result of every target that reasons does not name.
+	all push.Result
+	// reasons are the tokens that failed for a reason of their own.
+	reasons map[string]push.Result
+	refresh bool
+}
+
+// read makes sense of a reply. worked says that this credential has sent before.
+func read(r push.Reply, worked bool) answer {
+	var a reply
+	if json.Unmarshal(r.Body, &a) != nil || !digits(a.Code) {
+		a = reply{}
+	}
+	code := a.Code
+	if code == "" {
+		code = strconv.Itoa(r.Status)
+	}
+	base := push.Result{Code: code, RetryAfter: r.Wait, Elapsed: r.Elapsed}
+	if push.OpaqueToken(a.RequestID, maxRequestID) == nil {
+		base.VendorID = a.RequestID
+	}
+	rw, known := rows()[code]
+	switch {
+	case a.Code == "" && !known:
+		// Not from Push Kit: a proxy's page, or a status it does not document.
+		return answer{all: push.ByStatus(r)}
+	case !known && r.Status/100 == 5:
+		if rw, known = rows()[strconv.Itoa(r.Status)]; !known {
+			rw = row{outcome: push.Retry, text: "an error at Huawei"}
+		}
+	case !known:
+		rw = unknown()
+	}
+	base.Outcome, base.Text, base.KeepToken = rw.outcome, rw.text, rw.keep
+	out := answer{all: base, refresh: rw.refresh}
+	switch code {
+	case codeOK:
+		out.all = accepted(base)
+	case codePartly:
+		// Whoever is not named was accepted.
+		out.all = accepted(base)
+		out.named(a.Msg, base, true)
+	case codeAllInvalid:
+		out.named(a.Msg, base, worked)
+	case codeNoPermission:
+		if worked {
+			// The credential works for others, so it is the token that is foreign.
+			out.all.Outcome, out.all.KeepToken = push.BadTarget, true
+			out.all.Text = "the device token belongs to another project"
+		}
+	}
+	return out
+}
+
+func digits(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && len(s) <= 16
+}
+
+// accepted is base as a yes.
+func accepted(base push.Result) push.Result {
+	return push.Result{Outcome: push.Accepted, VendorID: base.VendorID, Elapsed: base.Elapsed}
+}
+
+// named reads which tokens failed and why.
+func (o *answer) named(msg string, base push.Result, worked bool) {
+	var m struct {
+		Illegal map[string][]string `json:"illegalTokens"`
+	}
+	o.reasons = map[string]push.Result{}
+	if json.Unmarshal([]byte(msg), &m) != nil {
+		return
+	}
+	for name, tokens := range m.Illegal {
+		r := reason(name, base, worked)
+		for _, t := range tokens {
+			o.reasons[t] = r
+		}
+	}
+}
+
+// reason is the Result of a token that failed for one.
+func reason(name string, base push.Result, worked bool) push.Result {
+	r := push.Result{VendorID: base.VendorID, Elapsed: base.Elapsed, Code: name}
+	if !word(name) || len(name) > maxCode {
+		r.Code = base.Code
+	}
+	rw, known := rows()[name]
+	if !known {
+		rw = unknown()
+	}
+	r.Outcome, r.Text, r.KeepToken = rw.outcome, rw.text, rw.keep
+	if name == reasonNoRight && worked {
+		r.KeepToken = false // the project is the right one, for others at least
+	}
+	return r
+}
+
+// results spreads the answer over a batch.
+func (o *answer) results(batch []push.Target) []push.Result {
+	out, found := make([]push.Result, len(batch)), false
+	for i, t := range batch {
+		r, failed := o.reasons[t.Token]
+		if out[i] = o.all; failed {
+			out[i], found = r, true
+		}
+	}
+	if o.reasons != nil && !found && o.all.Outcome == push.Accepted {
+		// A partial failure that does not say whose.
+		return push.Fill(len(batch), push.Result{
+			Outcome: push.Retry, Code: push.CodeBadReply, Text: "a partial failure that names none of the tokens", Elapsed: o.all.Elapsed,
+		})
+	}
+	return out
+}

@@ -42,6 +42,7 @@ func vendors() map[push.Channel]vendor {
 		push.Vivo:    newVivo(),
 		push.Huawei:  huawei{},
 		push.Harmony: harmony{},
+		push.Honor:   honor{},
 	}
 }
 

@@ -49,7 +49,6 @@ func (b *bulk) topic() string {
 
 // judge finds what is wrong with each token, and what is wrong with the whole request:
 // states and dice that name a code of one token apply to that token, others to all.
-// about overrides what the vendor's table says about a code; nil for the table.
 func (s *Simulator) judge(ctx context.Context, b *bulk) (each map[string]string, whole string, err error) {
 	each = map[string]string{}
 	if code := b.set.roll(); code != "" && !s.known[code] {

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,35 @@ func VerifyCallback(header, user, key string, now time.Time) error {
 		}
 	}
 	return ErrReceiptForged
+}
+
+// LooseText is a JSON string or number as text: vendors' reports mix the two. What is
+// neither is an error, null is "".
+type LooseText string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *LooseText) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(t))
+	}
+	var n json.Number
+	if err := json.Unmarshal(data, &n); err != nil {
+		return err
+	}
+	*t = LooseText(n)
+	return nil
+}
+
+// Unix reads the text as a Unix time in seconds or milliseconds; zero for anything else.
+func (t LooseText) Unix() time.Time {
+	n, err := strconv.ParseInt(string(t), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return UnixGuess(n)
 }
 
 // recent reports whether a Unix time, in milliseconds or seconds, lies near now.

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -129,6 +130,21 @@ func TestVerifyCallback(t *testing.T) {
 	} {
 		if err := push.VerifyCallback(c.header, c.user, c.key, c.now); !errors.Is(err, push.ErrReceiptForged) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLooseText(t *testing.T) {
+	var got struct{ A, B, C, D push.LooseText }
+	if err := json.Unmarshal([]byte(`{"A":"1563105451261","B":1563105451,"C":null,"D":""}`), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !got.A.Unix().Equal(time.UnixMilli(1563105451261)) || !got.B.Unix().Equal(time.Unix(1563105451, 0)) || !got.C.Unix().IsZero() || !got.D.Unix().IsZero() {
+		t.Errorf("%+v", got)
+	}
+	for _, bad := range []string{`{"A":{}}`, `{"A":[1]}`, `{"A":true}`} {
+		if json.Unmarshal([]byte(bad), &got) == nil {
+			t.Errorf("%s was taken", bad)
 		}
 	}
 }

@@ -30,7 +30,7 @@ type answer struct {
 }
 
 // read makes sense of a reply. worked says that this credential has sent before.
-func read(r push.Reply, worked bool) answer {
+func (s *Sender) read(r push.Reply, worked bool) answer {
 	var a reply
 	if json.Unmarshal(r.Body, &a) != nil || !digits(a.Code) {
 		a = reply{}
@@ -43,13 +43,13 @@ func read(r push.Reply, worked bool) answer {
 	if push.OpaqueToken(a.RequestID, maxRequestID) == nil {
 		base.VendorID = a.RequestID
 	}
-	rw, known := rows()[code]
+	rw, known := s.table[code]
 	switch {
 	case a.Code == "" && !known:
 		// Not from Push Kit: a proxy's page, or a status it does not document.
 		return answer{all: push.ByStatus(r)}
 	case !known && r.Status/100 == 5:
-		if rw, known = rows()[strconv.Itoa(r.Status)]; !known {
+		if rw, known = s.table[strconv.Itoa(r.Status)]; !known {
 			rw = row{outcome: push.Retry, text: "an error at Huawei"}
 		}
 	case !known:
@@ -63,14 +63,13 @@ func read(r push.Reply, worked bool) answer {
 	case codePartly:
 		// Whoever is not named was accepted.
 		out.all = accepted(base)
-		out.named(a.Msg, base, true)
+		out.reasons = s.named(a.Msg, base, true)
 	case codeAllInvalid:
-		out.named(a.Msg, base, worked)
+		out.reasons = s.named(a.Msg, base, worked)
 	case codeNoPermission:
 		if worked {
 			// The credential works for others, so it is the token that is foreign.
-			out.all.Outcome, out.all.KeepToken = push.BadTarget, true
-			out.all.Text = "the device token belongs to another project"
+			out.foreign()
 		}
 	}
 	return out
@@ -81,35 +80,41 @@ func digits(s string) bool {
 	return err == nil && len(s) <= 16
 }
 
+// foreign turns a complaint about permissions into one about the tokens.
+func (o *answer) foreign() {
+	o.all.Outcome, o.all.KeepToken, o.all.Text = push.BadTarget, true, "the device token belongs to another project"
+}
+
 // accepted is base as a yes.
 func accepted(base push.Result) push.Result {
 	return push.Result{Outcome: push.Accepted, VendorID: base.VendorID, Elapsed: base.Elapsed}
 }
 
 // named reads which tokens failed and why.
-func (o *answer) named(msg string, base push.Result, worked bool) {
+func (s *Sender) named(msg string, base push.Result, worked bool) map[string]push.Result {
 	var m struct {
 		Illegal map[string][]string `json:"illegalTokens"`
 	}
-	o.reasons = map[string]push.Result{}
+	out := map[string]push.Result{}
 	if json.Unmarshal([]byte(msg), &m) != nil {
-		return
+		return out
 	}
 	for name, tokens := range m.Illegal {
-		r := reason(name, base, worked)
+		r := s.reason(name, base, worked)
 		for _, t := range tokens {
-			o.reasons[t] = r
+			out[t] = r
 		}
 	}
+	return out
 }
 
 // reason is the Result of a token that failed for one.
-func reason(name string, base push.Result, worked bool) push.Result {
+func (s *Sender) reason(name string, base push.Result, worked bool) push.Result {
 	r := push.Result{VendorID: base.VendorID, Elapsed: base.Elapsed, Code: name}
 	if !word(name) || len(name) > maxCode {
 		r.Code = base.Code
 	}
-	rw, known := rows()[name]
+	rw, known := s.table[name]
 	if !known {
 		rw = unknown()
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func newLab(t testing.TB) *lab { return newLabAt(t, time.Now, nil) }
 func newLabAt(t testing.TB, now func() time.Time, receipts *http.Client) *lab {
 	t.Helper()
 	l := &lab{inbox: sandbox.NewMemory(1 << 14), fields: map[string]string{
-		"service_account": serviceAccount(t, "388421841222", signingKey(t)),
+		"service_account": serviceAccount(t, "388421841222", labKey()),
 		"receipt_user":    "hongyan", "receipt_key": "a plain key of old",
 	}}
 	l.account = sandbox.Account{ID: "388421841222", Fields: l.fields, Packages: []string{"im.hongyan.demo"}}
@@ -71,6 +72,15 @@ func signingKey(t testing.TB) *rsa.PrivateKey {
 	}
 	return key
 }
+
+// labKey is the one key of all labs: making one takes a while.
+var labKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
 
 // serviceAccount is a file as AppGallery Connect hands it out, with a token_uri that
 // nobody may call.

@@ -14,8 +14,8 @@ const maxStatuses = 1000
 
 // outcome is what a report says about one message, in deliveryStatus or formStatus.
 type outcome struct {
-	Result    json.Number `json:"result"`
-	Timestamp json.Number `json:"timestamp"`
+	Result    push.LooseText `json:"result"`
+	Timestamp push.LooseText `json:"timestamp"`
 }
 
 // status is one entry of a report of version 2, the only one for HarmonyOS NEXT.
@@ -53,13 +53,12 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 		if o == nil {
 			return push.ReceiptReport{}, push.ErrReceiptShape
 		}
-		code := o.Result.String()
+		code := string(o.Result)
 		if _, err := strconv.Atoi(code); err != nil {
 			return push.ReceiptReport{}, push.ErrReceiptShape
 		}
-		at, _ := o.Timestamp.Int64() // 0 without one
 		out.Receipts = append(out.Receipts, push.Receipt{
-			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event(code), Code: code, At: push.UnixGuess(at),
+			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event(code), Code: code, At: o.Timestamp.Unix(),
 		})
 	}
 	return out, nil

@@ -35,14 +35,14 @@ type answer struct {
 }
 
 // read makes sense of a reply.
-func read(r push.Reply) answer {
+func (s *Sender) read(r push.Reply) answer {
 	var a reply
 	code := ""
 	if json.Unmarshal(r.Body, &a) == nil {
 		code = digits(strings.Trim(string(a.Code), `"`))
 	}
 	if code == "" {
-		if code = strconv.Itoa(r.Status); r.Status == http.StatusOK || rows()[code].text == "" {
+		if code = strconv.Itoa(r.Status); r.Status == http.StatusOK || s.table[code].text == "" {
 			// Not from Honor: a proxy's page, or a status that means nothing here.
 			return answer{all: push.ByStatus(r)}
 		}
@@ -52,7 +52,7 @@ func read(r push.Reply) answer {
 	if push.OpaqueToken(a.Data.RequestID, maxRequestID) == nil {
 		base.VendorID = a.Data.RequestID
 	}
-	rw, known := rows()[code]
+	rw, known := s.table[code]
 	if !known {
 		rw = unknown(code, r.Status)
 	}
@@ -61,14 +61,14 @@ func read(r push.Reply) answer {
 		return out
 	}
 	yes := push.Result{Outcome: push.Accepted, VendorID: base.VendorID, Elapsed: base.Elapsed}
-	if out.name(a, base); len(out.single) > 0 {
+	if out.single = s.single(a, base); len(out.single) > 0 {
 		out.all = yes // whoever is not named was accepted
 		return out
 	}
 	if code == codeOK {
 		if out.all = yes; a.Data.SendResult == nil || !*a.Data.SendResult {
 			base.Code = codeNotSent
-			out.all = apply(base, rows()[codeNotSent])
+			out.all = apply(base, s.table[codeNotSent])
 		}
 	}
 	return out
@@ -88,16 +88,17 @@ func digits(s string) string {
 	return s
 }
 
-// name reads which tokens failed.
-func (o *answer) name(a reply, base push.Result) {
-	o.single = map[string]push.Result{}
+// single reads which tokens failed.
+func (s *Sender) single(a reply, base push.Result) map[string]push.Result {
+	out := map[string]push.Result{}
 	base.RetryAfter = 0
 	for code, tokens := range map[string][]string{codeFail: a.Data.FailTokens, codeExpire: a.Data.ExpireTokens} {
 		base.Code = code
 		for _, t := range tokens {
-			o.single[t] = apply(base, rows()[code])
+			out[t] = apply(base, s.table[code])
 		}
 	}
+	return out
 }
 
 // results spreads the answer over a batch.

@@ -14,12 +14,12 @@ const maxStatuses = 1000
 
 // status is one entry of a report.
 type status struct {
-	BiTag     string      `json:"biTag"`
-	AppID     json.Number `json:"appId"`
-	Token     string      `json:"token"`
-	Status    json.Number `json:"status"`
-	Timestamp json.Number `json:"timestamp"`
-	RequestID string      `json:"requestId"`
+	BiTag     string         `json:"biTag"`
+	AppID     push.LooseText `json:"appId"`
+	Token     string         `json:"token"`
+	Status    push.LooseText `json:"status"`
+	Timestamp push.LooseText `json:"timestamp"`
+	RequestID string         `json:"requestId"`
 }
 
 // ParseReceipt reads Honor's report of what became of messages. Honor signs nothing:
@@ -40,10 +40,10 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 	}
 	arrived := strings.Split(list, ",")
 	for _, s := range report.Statuses {
-		if s.AppID != "" && s.AppID.String() != r.Fields[fieldAppID] {
+		if s.AppID != "" && string(s.AppID) != r.Fields[fieldAppID] {
 			return push.ReceiptReport{}, push.ErrReceiptForged // of another app
 		}
-		code := s.Status.String()
+		code := string(s.Status)
 		if _, err := strconv.Atoi(code); err != nil {
 			return push.ReceiptReport{}, push.ErrReceiptShape
 		}
@@ -51,9 +51,8 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 		if slices.Contains(arrived, code) {
 			event = push.EventArrived
 		}
-		at, _ := s.Timestamp.Int64() // 0 without one
 		out.Receipts = append(out.Receipts, push.Receipt{
-			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event, Code: code, At: push.UnixGuess(at),
+			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event, Code: code, At: s.Timestamp.Unix(),
 		})
 	}
 	return out, nil

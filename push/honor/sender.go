@@ -28,6 +28,7 @@ type Sender struct {
 	tokens *push.AccessTokens
 	fields map[string]string
 	send   string // address
+	table  map[string]row
 }
 
 // Open returns a Sender for the credential in fields; see push.Spec.
@@ -45,7 +46,7 @@ func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sen
 		token = strings.TrimSuffix(o.Endpoint, "/")
 		api = token
 	}
-	s := &Sender{http: h, fields: f, send: api + "/api/v1/" + f[fieldAppID] + "/sendMessage"}
+	s := &Sender{http: h, fields: f, send: api + "/api/v1/" + f[fieldAppID] + "/sendMessage", table: rows()}
 	s.tokens = push.NewAccessTokens(h.Now, func(ctx context.Context) (push.AccessToken, *push.Result) {
 		return push.ClientCredentials(ctx, h, token+tokenPath, f[fieldClientID], f[fieldClientSecret])
 	})
@@ -116,7 +117,7 @@ func (s *Sender) post(ctx context.Context, body []byte) answer {
 		if fault != nil {
 			out = answer{all: *fault}
 		} else {
-			out = read(r)
+			out = s.read(r)
 		}
 		out.all.Elapsed += before
 		return out.refresh

@@ -49,19 +49,19 @@ func digits(s string) bool {
 }
 
 // read makes sense of a reply. worked says that this credential has sent before.
-func read(r push.Reply, worked bool) answer {
+func (s *Sender) read(r push.Reply, worked bool) answer {
 	a, c := code(r)
 	base := push.Result{Code: c, RetryAfter: r.Wait, Elapsed: r.Elapsed}
 	if len(a.RequestID) <= maxRequestID && push.OpaqueToken(a.RequestID, maxRequestID) == nil {
 		base.VendorID = a.RequestID
 	}
-	rw, known := rows()[c]
+	rw, known := s.table[c]
 	switch {
 	case a.Code == "" && (!known || r.Status == 200):
 		// Not from Push Kit: a proxy's page, or a status it does not document.
 		return answer{all: push.ByStatus(r)}
 	case !known && r.Status/100 == 5:
-		rw, known = rows()[strconv.Itoa(r.Status)]
+		rw, known = s.table[strconv.Itoa(r.Status)]
 		if !known {
 			rw = row{outcome: push.Retry, text: "an error at Huawei"}
 		}
@@ -77,10 +77,14 @@ func read(r push.Reply, worked bool) answer {
 		out.partly(a.Msg, base)
 	case c == codeNoPermission && worked:
 		// The credential works for others, so it is the token that is foreign.
-		out.all.Outcome, out.all.KeepToken = push.BadTarget, true
-		out.all.Text = "the device token belongs to another app"
+		out.foreign()
 	}
 	return out
+}
+
+// foreign turns a complaint about permissions into one about the tokens.
+func (o *answer) foreign() {
+	o.all.Outcome, o.all.KeepToken, o.all.Text = push.BadTarget, true, "the device token belongs to another app"
 }
 
 // accepted is base as a yes.

@@ -14,12 +14,12 @@ const maxStatuses = 1000
 
 // status is one entry of a report.
 type status struct {
-	BiTag     string      `json:"biTag"`
-	AppID     string      `json:"appid"`
-	Token     string      `json:"token"`
-	Status    json.Number `json:"status"`
-	Timestamp json.Number `json:"timestamp"`
-	RequestID string      `json:"requestId"`
+	BiTag     string         `json:"biTag"`
+	AppID     push.LooseText `json:"appid"`
+	Token     string         `json:"token"`
+	Status    push.LooseText `json:"status"`
+	Timestamp push.LooseText `json:"timestamp"`
+	RequestID string         `json:"requestId"`
 }
 
 // ParseReceipt reads Huawei's report of what became of messages.
@@ -41,16 +41,15 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 		return push.ReceiptReport{}, push.ErrReceiptShape
 	}
 	for _, s := range report.Statuses {
-		if s.AppID != "" && s.AppID != r.Fields[fieldAppID] {
+		if s.AppID != "" && string(s.AppID) != r.Fields[fieldAppID] {
 			return push.ReceiptReport{}, push.ErrReceiptForged // of another app, and the body is not signed
 		}
-		code := s.Status.String()
+		code := string(s.Status)
 		if _, err := strconv.Atoi(code); err != nil {
 			return push.ReceiptReport{}, push.ErrReceiptShape
 		}
-		at, _ := s.Timestamp.Int64() // 0 without one
 		out.Receipts = append(out.Receipts, push.Receipt{
-			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event(code), Code: code, At: push.UnixGuess(at),
+			Ref: s.BiTag, VendorID: s.RequestID, Token: s.Token, Event: event(code), Code: code, At: s.Timestamp.Unix(),
 		})
 	}
 	return out, nil

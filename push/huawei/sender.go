@@ -25,6 +25,7 @@ type Sender struct {
 	tokens *push.AccessTokens
 	fields map[string]string
 	send   string // address
+	table  map[string]row
 	// low is set once Huawei said that the app may not send with high priority.
 	low atomic.Bool
 	// worked is set once Huawei accepted something, after which a complaint about
@@ -47,7 +48,7 @@ func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sen
 		token = strings.TrimSuffix(o.Endpoint, "/")
 		api = token
 	}
-	s := &Sender{http: h, fields: f, send: api + "/v1/" + f[fieldAppID] + "/messages:send"}
+	s := &Sender{http: h, fields: f, send: api + "/v1/" + f[fieldAppID] + "/messages:send", table: rows()}
 	s.tokens = push.NewAccessTokens(h.Now, func(ctx context.Context) (push.AccessToken, *push.Result) {
 		return push.ClientCredentials(ctx, h, token+tokenPath, f[fieldAppID], f[fieldAppSecret])
 	})
@@ -86,6 +87,12 @@ func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target
 			s.low.Store(true)
 			continue
 		}
+		if a.all.Code == codeNoPermission && a.all.Outcome == push.BadCredential && !dry && s.Check(ctx).Outcome == push.Accepted {
+			// The app may send, though nothing shows it yet: a token of another app
+			// that comes first must not stop everything else.
+			s.worked.Store(true)
+			a.foreign()
+		}
 		if a.all.Outcome == push.Accepted {
 			s.worked.Store(true)
 		}
@@ -106,7 +113,7 @@ func (s *Sender) post(ctx context.Context, body []byte) answer {
 		if fault != nil {
 			out = answer{all: *fault}
 		} else {
-			out = read(r, s.worked.Load())
+			out = s.read(r, s.worked.Load())
 		}
 		out.all.Elapsed += before
 		return out.refresh

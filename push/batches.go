@@ -69,3 +69,15 @@ func OpaqueToken(token string, most int) *Result {
 	}
 	return &Result{Outcome: BadTarget, Code: CodeBadToken, Text: "the device token is not in the vendor's format"}
 }
+
+// Said adds to r what the vendor said about a code that no table explains, as far as
+// Quote lets it through: nothing that resembles the message, its targets or secrets.
+func Said(r *Result, said string, m *Message, batch []Target, secrets ...string) {
+	secrets = append(secrets, m.Title, m.Subtitle, m.Body)
+	for _, t := range batch {
+		secrets = append(secrets, t.Token)
+	}
+	if q := Quote(said, secrets...); q != "" {
+		r.Text += ": " + q
+	}
+}

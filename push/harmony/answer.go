@@ -27,6 +27,7 @@ type answer struct {
 	// reasons are the tokens that failed for a reason of their own.
 	reasons map[string]push.Result
 	refresh bool
+	said    string // about a code that the table lacks
 }
 
 // read makes sense of a reply. worked says that this credential has sent before.
@@ -44,6 +45,10 @@ func (s *Sender) read(r push.Reply, worked bool) answer {
 		base.VendorID = a.RequestID
 	}
 	rw, known := s.table[code]
+	said := ""
+	if !known {
+		said = a.Msg
+	}
 	switch {
 	case a.Code == "" && !known:
 		// Not from Push Kit: a proxy's page, or a status it does not document.
@@ -56,7 +61,7 @@ func (s *Sender) read(r push.Reply, worked bool) answer {
 		rw = unknown()
 	}
 	base.Outcome, base.Text, base.KeepToken = rw.outcome, rw.text, rw.keep
-	out := answer{all: base, refresh: rw.refresh}
+	out := answer{all: base, refresh: rw.refresh, said: said}
 	switch code {
 	case codeOK:
 		out.all = accepted(base)

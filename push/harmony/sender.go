@@ -81,6 +81,7 @@ func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target
 	if a.all.Outcome == push.Accepted {
 		s.worked.Store(true)
 	}
+	push.Said(&a.all, a.said, m, batch)
 	return a.results(batch)
 }
 

@@ -17,8 +17,9 @@ const (
 
 // reply is Honor's answer to a send.
 type reply struct {
-	Code json.RawMessage `json:"code"` // a number, or the same as a string
-	Data struct {
+	Code    json.RawMessage `json:"code"` // a number, or the same as a string
+	Message string          `json:"message"`
+	Data    struct {
 		SendResult   *bool    `json:"sendResult"`
 		RequestID    string   `json:"requestId"`
 		FailTokens   []string `json:"failTokens"`
@@ -32,6 +33,7 @@ type answer struct {
 	all     push.Result
 	single  map[string]push.Result
 	refresh bool
+	said    string // about a code that the table lacks
 }
 
 // read makes sense of a reply.
@@ -57,6 +59,9 @@ func (s *Sender) read(r push.Reply) answer {
 		rw = unknown(code, r.Status)
 	}
 	out := answer{all: apply(base, rw), refresh: rw.refresh}
+	if !known {
+		out.said = a.Message
+	}
 	if code != codeOK && code != codePartly {
 		return out
 	}

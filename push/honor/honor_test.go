@@ -110,7 +110,7 @@ func TestUnknownCodes(t *testing.T) {
 		requests int
 	}{
 		{200, `{"code":80200099}`, push.BadCredential, "80200099", 2},
-		{200, `{"code":"80399999","message":"do not show"}`, push.BadMessage, "80399999", 1},
+		{200, `{"code":"80399999","message":"app under review: 你好"}`, push.BadMessage, "80399999", 1},
 		{500, `{"code":81099999}`, push.Retry, "81099999", 1},
 		{200, `{"code":200,"data":{"requestId":"r"}}`, push.Retry, "sendResult", 1},
 		{200, `{"code":200,"data":{"sendResult":true,"failTokens":["somebody else's"]}}`, push.Retry, push.CodeBadReply, 1},
@@ -120,6 +120,8 @@ func TestUnknownCodes(t *testing.T) {
 		status, answer, requests = c.status, c.answer, 0
 		if r := s.Send(context.Background(), hello(), targets(1))[0]; r.Outcome != c.outcome || r.Code != c.code || requests != c.requests {
 			t.Errorf("%s: %+v after %d requests", c.answer, r, requests)
+		} else if strings.Contains(c.answer, "review") != strings.HasSuffix(r.Text, ": app under review") {
+			t.Errorf("%s: %s", c.answer, r.Text) // what Honor says about it is shown, up to what it repeats
 		}
 	}
 }

@@ -98,6 +98,7 @@ func (s *Sender) once(ctx context.Context, m *push.Message, batch []push.Target,
 		return push.Fill(len(batch), *push.BadContent("the message is not JSON"))
 	}
 	a := s.post(ctx, body)
+	push.Said(&a.all, a.said, m, batch, s.fields[fieldClientSecret])
 	return a.results(batch)
 }
 

@@ -28,6 +28,7 @@ type answer struct {
 	illegal map[string]bool
 	bad     push.Result
 	refresh bool
+	said    string // about a code that the table lacks
 }
 
 // code is the code of a reply; the status stands in for an answer without one.
@@ -56,6 +57,10 @@ func (s *Sender) read(r push.Reply, worked bool) answer {
 		base.VendorID = a.RequestID
 	}
 	rw, known := s.table[c]
+	said := ""
+	if !known {
+		said = a.Msg
+	}
 	switch {
 	case a.Code == "" && (!known || r.Status == 200):
 		// Not from Push Kit: a proxy's page, or a status it does not document.
@@ -69,7 +74,7 @@ func (s *Sender) read(r push.Reply, worked bool) answer {
 		rw = unknown()
 	}
 	base.Outcome, base.Text = rw.outcome, rw.text
-	out := answer{all: base, refresh: rw.refresh}
+	out := answer{all: base, refresh: rw.refresh, said: said}
 	switch {
 	case c == codeOK:
 		out.all = accepted(base)

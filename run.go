@@ -63,7 +63,7 @@ type console struct {
 func run(ctx context.Context, cfg Config, con console) error {
 	log := con.log
 	up := &parts{log: log}
-	s := &process{cfg: cfg, con: con, parts: up, failed: make(chan error, 8), metrics: prometheus.NewRegistry()}
+	s := &process{channels: registry.New(), cfg: cfg, con: con, parts: up, failed: make(chan error, 8), metrics: prometheus.NewRegistry()}
 	log.Info("start", "version", version(), "role", string(cfg.Role), "sqlite", cfg.SQLite())
 	err := s.start(ctx)
 	if err == nil {
@@ -91,6 +91,7 @@ type process struct {
 	base       *url.URL                      // what links start with
 	self       string                        // this process's own listener
 	metrics    *prometheus.Registry
+	channels   *registry.Registry
 }
 
 // start starts every part. After an error the parts that did start are in
@@ -147,7 +148,7 @@ func (s *process) startWorker(ctx context.Context) error {
 	var hand models.HandOver
 	if s.cfg.Works() {
 		w := worker.New(worker.Options{
-			Store: s.store, Registry: registry.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
+			Store: s.store, Registry: s.channels.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
 			ReceiptURL: s.receiptURL,
 		})
 		if err := w.Start(ctx); err != nil {
@@ -224,7 +225,7 @@ func (s *process) newServer() (*web.Server, error) {
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
-		SandboxCredential: s.sandboxCredential(), Channels: registry.Lookup, Simulator: s.simulator, Self: s.self,
+		SandboxCredential: s.sandboxCredential(), Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.self,
 	})
 }
 

@@ -50,7 +50,7 @@ func newLab() (*lab, error) {
 	for i := range inFlight {
 		l.targets = append(l.targets, []push.Target{{Token: deviceToken(i), Topic: bundle, ID: uuid.NewString()}})
 	}
-	spec, ok := registry.Lookup(push.APNs)
+	spec, ok := registry.New().Lookup(push.APNs)
 	if !ok {
 		return nil, errors.New("no apns channel")
 	}

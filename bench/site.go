@@ -195,7 +195,7 @@ func (s *site) serve() error {
 // working runs f with a worker and accepting, and stops both.
 func (s *site) working(ctx context.Context, f func(time.Duration) (sample, error), span time.Duration) (sample, error) {
 	w := worker.New(worker.Options{
-		Store: s.store, Registry: registry.Lookup,
+		Store: s.store, Registry: registry.New().Lookup,
 		Sandbox: func(push.Channel) (push.Options, bool) { return s.lab.options(), true },
 		Log:     slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -171,7 +171,7 @@ func simulated(t *testing.T) (channels func(push.Channel) (push.Spec, bool), key
 		}
 	})
 	return func(c push.Channel) (push.Spec, bool) {
-		spec, ok := registry.Lookup(c)
+		spec, ok := registry.New().Lookup(c)
 		open := spec.Open
 		spec.Open = func(ctx context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
 			o.Endpoint, o.RootCAs = sim.URL(), sim.CA().PEM()

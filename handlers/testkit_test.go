@@ -87,7 +87,7 @@ func newSite(t *testing.T, engine models.Dialect, change ...func(*Deps)) *site {
 			t.Error(err)
 		}
 	})
-	d := Deps{Store: store, Log: log, Now: clock.Now, PublicURL: "http://console.example", Sandbox: true, Channels: registry.Lookup}
+	d := Deps{Store: store, Log: log, Now: clock.Now, PublicURL: "http://console.example", Sandbox: true, Channels: registry.New().Lookup}
 	for _, c := range change {
 		c(&d)
 	}

@@ -160,7 +160,7 @@ func (s *site) worker(o Options) *Worker {
 }
 
 func (s *site) fill(o *Options) {
-	o.Store, o.Registry = s.store, registry.Lookup
+	o.Store, o.Registry = s.store, registry.New().Lookup
 	o.Sandbox = func(push.Channel) (push.Options, bool) {
 		return push.Options{Endpoint: s.sim.URL(), RootCAs: s.sim.CA().PEM()}, true
 	}

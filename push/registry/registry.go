@@ -5,23 +5,27 @@ package registry
 import (
 	"hongyan/push"
 	"hongyan/push/apns"
+	"hongyan/push/harmony"
+	"hongyan/push/honor"
+	"hongyan/push/huawei"
 	"hongyan/push/meizu"
 	"hongyan/push/oppo"
 	"hongyan/push/vivo"
 	"hongyan/push/xiaomi"
 )
 
-// All returns the specs of every channel, in the order pages show them.
-func All() []push.Spec {
-	return []push.Spec{apns.Spec(), xiaomi.Spec(), oppo.Spec(), vivo.Spec(), meizu.Spec()}
+// specs makes the spec of each channel, in the order pages show them.
+func specs() []func() push.Spec {
+	return []func() push.Spec{
+		apns.Spec, huawei.Spec, honor.Spec, xiaomi.Spec, oppo.Spec, vivo.Spec, meizu.Spec, harmony.Spec,
+	}
 }
 
-// Lookup returns the spec of one channel, or false when this build has none.
-func Lookup(c push.Channel) (push.Spec, bool) {
-	for _, s := range All() {
-		if s.Channel == c {
-			return s, true
-		}
+// All returns the specs of every channel, in the order pages show them.
+func All() []push.Spec {
+	var out []push.Spec
+	for _, spec := range specs() {
+		out = append(out, spec())
 	}
-	return push.Spec{}, false
+	return out
 }

@@ -15,7 +15,7 @@ func Faults(c push.Channel) FaultCodes {
 		push.APNs:    {"TooManyRequests", "Unregistered", "InternalServerError"},
 		push.FCM:     {"QUOTA_EXCEEDED", "UNREGISTERED", "INTERNAL"},
 		push.Huawei:  {"503", "80300007", "81000001"},
-		push.Harmony: {"503", "80300007", "81000001"},
+		push.Harmony: {"503", "tokenFormatError", "81000001"},
 		push.Honor:   {"80200021", "expireTokens", "81000001"},
 		push.Xiaomi:  {"10027", "10029", "-1"},
 		push.OPPO:    {"-2", "10000", "-1"},

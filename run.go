@@ -88,8 +88,9 @@ type process struct {
 	secret     models.Secret
 	sandboxKey sandbox.KeyFile
 	simulators map[push.Channel]push.Options // where they listen
-	base       *url.URL                      // what links start with
-	self       string                        // this process's own listener
+	vendors    map[push.Channel]*sandbox.Simulator
+	base       *url.URL // what links start with
+	self       string   // this process's own listener
 	metrics    *prometheus.Registry
 	channels   *registry.Registry
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -142,4 +143,19 @@ func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]mo
 		})
 	}
 	return out, nil
+}
+
+// phoneToken is the token that a vendor would give a virtual phone of that name.
+func (s *process) phoneToken(_ context.Context, c push.Channel, name string) (string, error) {
+	sum := sha256.Sum256([]byte(string(c) + " " + name))
+	text := hex.EncodeToString(sum[:])
+	switch c {
+	case push.Vivo:
+		return text[:23], nil
+	case push.Meizu:
+		return text[:32], nil
+	case push.OPPO:
+		return "CN_" + text[:32], nil
+	}
+	return text, nil
 }

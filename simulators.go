@@ -96,6 +96,7 @@ func (s *process) startSimulators(secret models.Secret) error {
 
 // startVendors starts the simulators of the vendors other than Apple.
 func (s *process) startVendors() error {
+	s.vendors = map[push.Channel]*sandbox.Simulator{}
 	ca, err := sandbox.NewCA(time.Now())
 	if err != nil {
 		return err
@@ -108,6 +109,7 @@ func (s *process) startVendors() error {
 			return err
 		}
 		s.parts.started("simulator of "+string(c), shareQuick, func(context.Context) error { return sim.Close() })
+		s.vendors[c] = sim
 		s.simulators[c] = push.Options{Endpoint: sim.URL(), RootCAs: ca.PEM()}
 	}
 	return nil
@@ -157,6 +159,9 @@ func (s *process) settingsOf(c push.Channel) func(context.Context, string) (sand
 				s.con.log.Error("simulator settings", "err", err)
 			}
 			return sandbox.Settings{}, false
+		}
+		if got.LatencyMs == 0 && got.ErrorPercent == 0 {
+			return sandbox.Settings{}, false // as the simulator itself is set
 		}
 		codes := map[string][]string{
 			models.MixAll:      {faults.Throttled, faults.Token, faults.Server},

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hongyan/models"
+	"hongyan/push"
+	"hongyan/push/registry"
+	"hongyan/sandbox"
+	"hongyan/worker"
+)
+
+// channelsLab is the real store, worker and simulators, with an Android app for each
+// vendor channel.
+type channelsLab struct {
+	*process
+	t    *testing.T
+	who  models.Actor
+	logs lockedBuffer
+	n    atomic.Int64
+
+	mu      sync.Mutex
+	private []string // what no log may hold
+}
+
+func newChannelsLab(t *testing.T) *channelsLab {
+	t.Helper()
+	ctx := context.Background()
+	l := &channelsLab{t: t}
+	log := slog.New(slog.NewTextHandler(&l.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	up := &parts{log: log}
+	l.process = &process{
+		cfg: Config{Sandbox: true}, con: console{log: log, out: io.Discard}, parts: up, failed: make(chan error, 8),
+		metrics: prometheus.NewRegistry(), channels: registry.New(), secret: models.Secret(base64.StdEncoding.EncodeToString(make([]byte, 32))),
+	}
+	keys, err := models.NewKeyring(l.secret.Reveal())
+	l.must(err)
+	l.store, err = models.Open(ctx, models.Options{
+		Database: filepath.Join(t.TempDir(), "test.db"), Keys: keys, Regions: []models.Region{{ID: "r", Zh: "广州", En: "Guangzhou"}},
+	})
+	l.must(err)
+	l.must(l.store.Migrate(ctx, false))
+	l.must(l.startSimulators(l.secret))
+	w := worker.New(worker.Options{Store: l.store, Registry: l.channels.Lookup, Sandbox: l.simulator, Log: log})
+	l.must(w.Start(ctx))
+	l.store.StartAccepting(w)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		l.must(l.store.StopAccepting(ctx))
+		l.must(w.Stop(ctx))
+		l.must(up.stopAll(10 * time.Second))
+		l.must(l.store.Close())
+		l.discreet()
+	})
+	u, err := l.store.CreateMainAccount(ctx, models.MainAccount{Name: "公司", UserName: "admin", Password: "a-long-password-7"})
+	l.must(err)
+	l.who = u.Actor("127.0.0.1")
+	return l
+}
+
+// lockedBuffer is a buffer that many write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// keep notes what must not be logged.
+func (l *channelsLab) keep(private ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range private {
+		if len(p) >= 12 {
+			l.private = append(l.private, p)
+		}
+	}
+}
+
+// discreet looks through everything that was logged.
+func (l *channelsLab) discreet() {
+	l.t.Helper()
+	text := l.logs.b.String()
+	if len(text) == 0 {
+		l.t.Error("nothing was logged")
+	}
+	for _, p := range append(l.private, "title-of-bob", "body-of-bob") {
+		if strings.Contains(text, p) {
+			l.t.Error("a log holds a secret, a token or a text") // not which
+		}
+	}
+}
+
+func (l *channelsLab) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// channelApp is one app that has keys of one channel.
+type channelApp struct {
+	l       *channelsLab
+	t       *testing.T
+	channel push.Channel
+	app     int64
+	scope   models.AppScope
+	ingest  models.Ingest
+}
+
+func (l *channelsLab) app(t *testing.T, c push.Channel) *channelApp {
+	t.Helper()
+	ctx := context.Background()
+	a := &channelApp{l: l, t: t, channel: c}
+	p, apps, err := l.store.CreateProduct(ctx, l.who, models.ProductInput{Name: "of " + string(c), Category: "social", Region: "r", Platforms: []string{models.PlatformAndroid}})
+	a.must(err)
+	a.app = apps[0].ID
+	_, err = l.store.SetPackage(ctx, l.who, a.app, "com.example.im")
+	a.must(err)
+	_, err = l.store.SetSandbox(ctx, l.who, a.app, true)
+	a.must(err)
+	im, secret, err := l.store.CreateIMApp(ctx, l.who, models.IMAppInput{Name: "IM of " + string(c), Bridge: "generic"}, []string{"generic"})
+	a.must(err)
+	_, err = l.store.Authorize(ctx, l.who, im.ID, p.ID, a.app)
+	a.must(err)
+	a.renew()
+	a.scope, _, err = l.store.ScopeForApp(ctx, l.who, a.app)
+	a.must(err)
+	a.ingest, err = l.store.IngestBySecret(ctx, secret.Reveal())
+	a.must(err)
+	return a
+}
+
+func (a *channelApp) must(err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// renew saves the channel's keys anew: whatever the vendor said before is over.
+func (a *channelApp) renew() {
+	a.t.Helper()
+	account, err := a.l.sandboxAccount(context.Background(), a.channel)
+	a.must(err)
+	for key, v := range account.Fields {
+		if key != "app_id" && key != "public_key" && key != "subject" {
+			a.l.keep(v)
+		}
+	}
+	_, err = a.l.store.SaveCredentials(context.Background(), a.l.who, models.AppOwner(a.app), models.CredentialInput{
+		Channel: string(a.channel), Environment: models.EnvironmentSandbox, Kind: string(a.channel), Fields: account.Fields,
+	})
+	a.must(err)
+}
+
+// device registers a phone for a person of its own and returns its vendor token.
+func (a *channelApp) device() (account, token string) {
+	a.t.Helper()
+	ctx := context.Background()
+	n := a.l.n.Add(1)
+	account = fmt.Sprintf("user%d", n)
+	token, err := a.l.phoneToken(ctx, a.channel, fmt.Sprintf("%s%d", a.channel, n))
+	a.must(err)
+	a.l.keep(token)
+	r, err := a.l.store.Register(ctx, a.scope, models.Registration{
+		Platform: "android", Model: "phone", Notify: models.NotifyOn,
+		Routes: []models.RouteInput{{Channel: string(a.channel), Environment: "sandbox", PackageName: "com.example.im", Token: token}},
+	})
+	a.must(err)
+	dev, err := a.l.store.AuthDevice(ctx, a.scope, r.Device.Token, r.Secret)
+	a.must(err)
+	a.must(a.l.store.Bind(ctx, dev, []models.Binding{{Account: account}}))
+	return account, token
+}
+
+// send sends one message and returns its record once there is an answer.
+func (a *channelApp) send(account string) (models.Delivery, []models.Attempt) {
+	a.t.Helper()
+	ctx := context.Background()
+	got, err := a.l.store.Accept(ctx, a.ingest, []models.Incoming{{
+		SourceID: account, Account: account, Sender: "bob", Content: models.Content{Title: "title-of-bob", Body: "body-of-bob"},
+	}})
+	a.must(err)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		m, err := a.l.store.MessageByID(ctx, a.scope, got.IDs[0])
+		a.must(err)
+		if len(m.Deliveries) > 0 && (m.Deliveries[0].Attempts > 0 || m.Deliveries[0].State != models.StatePending) {
+			return m.Deliveries[0], m.Attempts
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	a.t.Fatal("no answer is recorded")
+	return models.Delivery{}, nil
+}
+
+// Every code of every vendor leads, through the real worker, to what the channel's
+// table says, and stands in the record.
+func TestEveryVendorCode(t *testing.T) {
+	t.Parallel()
+	l := newChannelsLab(t)
+	for _, spec := range registry.All() {
+		sim := l.vendors[spec.Channel]
+		if sim == nil {
+			continue // APNs' own tests do it
+		}
+		t.Run(string(spec.Channel), func(t *testing.T) {
+			a := l.app(t, spec.Channel)
+			account, _ := a.device()
+			if d, _ := a.send(account); d.State != models.StateAccepted || d.Channel != string(spec.Channel) {
+				t.Fatalf("without a fault: %+v", d)
+			}
+			tried := 0
+			for _, code := range slices.Sorted(maps.Keys(spec.Codes)) {
+				account, _ := a.device()
+				if err := sim.Set(sandbox.Settings{Mix: map[string]float64{code: 100}}); err != nil {
+					continue // of an endpoint of its own, or of a batch
+				}
+				tried++
+				d, attempts := a.send(account)
+				a.must(sim.Set(sandbox.Settings{}))
+				if recovered()[string(spec.Channel)+" "+code] {
+					want := models.StateAccepted
+					if d.State != want {
+						t.Errorf("%s: %s %s, want %s after another try", code, d.State, d.Code, want)
+					}
+					continue
+				}
+				a.judge(code, spec.Codes[code].Outcome, d, attempts)
+				a.renew()
+			}
+			if tried < len(spec.Codes)/2 {
+				t.Errorf("only %d of %d codes were tried", tried, len(spec.Codes))
+			}
+		})
+	}
+}
+
+// recovered are the codes after which the channel itself finds a way.
+func recovered() map[string]bool {
+	return map[string]bool{
+		"hw 80300011": true, // no right to high urgency: sent again without
+		"vivo 10252":  true, // of batches, and this is a single push
+	}
+}
+
+func (a *channelApp) judge(code string, want push.Outcome, d models.Delivery, attempts []models.Attempt) {
+	a.t.Helper()
+	states := map[push.Outcome][]string{
+		push.Accepted: {models.StateAccepted}, push.Retry: {models.StatePending, models.StateAccepted},
+		push.Throttled: {models.StatePending}, push.BadTarget: {models.StateFailed},
+		push.BadMessage: {models.StateFailed}, push.BadCredential: {models.StatePending},
+	}[want]
+	if !slices.Contains(states, d.State) {
+		a.t.Errorf("%s: %s %s (%s), want %v", code, d.State, d.Reason, d.Code, states)
+	}
+	if want == push.Accepted {
+		return
+	}
+	if len(attempts) == 0 || attempts[0].Outcome != want.String() || attempts[0].Code == "" {
+		a.t.Errorf("%s: attempts %+v, want %s", code, attempts, want)
+	}
+}

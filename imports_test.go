@@ -46,6 +46,7 @@ func onlyIn() map[string][]string {
 		"github.com/pressly/goose":        {"models"},
 		"github.com/gorilla/":             {"web"},
 		"github.com/sideshow/apns2":       {"push/apns", "bench"}, // bench: the bare loop to compare with
+		"golang.org/x/oauth2":             {"push/fcm"},
 		"github.com/getkin/kin-openapi":   {},                     // tests only, it is large
 		"github.com/chromedp/":            {"internal/browser"},   // tests only
 		"github.com/stretchr/testify":     {},

@@ -44,6 +44,7 @@ func vendors() map[push.Channel]vendor {
 		push.Harmony: harmony{},
 		push.Honor:   honor{},
 		push.FCM:     fcm{},
+		push.WebPush: webPush{},
 	}
 }
 

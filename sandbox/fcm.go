@@ -142,9 +142,9 @@ func (f fcm) send(s *Simulator, w http.ResponseWriter, r *http.Request, project 
 	if !req.ValidateOnly {
 		id = fcmID(s.cfg.Now())
 	}
-	a := fcmAnswers()[name]
-	if name == "" {
-		a.status = http.StatusOK
+	a := fcmAnswer{status: http.StatusOK}
+	if name != "" {
+		a = fcmAnswers()[name]
 	}
 	if !req.ValidateOnly {
 		s.record(ctx, Received{

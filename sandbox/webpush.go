@@ -105,13 +105,13 @@ func (v webPush) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	if !rolled {
 		name = v.judge(s, r, &q, body)
 	}
-	status := http.StatusCreated
+	a := webPushAnswer{status: http.StatusCreated}
 	if name != "" {
-		status = webPushAnswers()[name].status
+		a = webPushAnswers()[name]
 	}
 	id := webPushMessageID()
 	s.record(ctx, Received{
-		Token: q.token, ID: id, Payload: q.plain, Status: status, Reason: name, Latency: held,
+		Token: q.token, ID: id, Payload: q.plain, Status: a.status, Reason: name, Latency: held,
 		Headers: map[string]string{"ttl": r.Header.Get("TTL"), "urgency": r.Header.Get("Urgency"), "topic": r.Header.Get("Topic")},
 	})
 	if rolled {
@@ -122,11 +122,11 @@ func (v webPush) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", s.URL()+"/m/"+id)
 		w.Header().Set("TTL", r.Header.Get("TTL"))
 	}
-	if status == http.StatusTemporaryRedirect {
+	if a.status == http.StatusTemporaryRedirect {
 		w.Header().Set("Location", s.URL()+"/elsewhere")
 	}
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, webPushAnswers()[name].body) // a caller that went away reads nothing
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body) // a caller that went away reads nothing
 }
 
 // judge applies the rules in turn and returns a name of webPushAnswers, "" for yes.

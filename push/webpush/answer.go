@@ -2,6 +2,7 @@ package webpush
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -60,9 +61,9 @@ func codes() map[string]push.CodeInfo {
 	return out
 }
 
-// answer is the Result of an answer. trusted says whether the service may speak about
-// more than its own subscription.
-func (s *Sender) answer(r push.Reply, trusted bool) push.Result {
+// answer is the Result of an answer from an endpoint. Services that are not known may
+// speak about nothing but their own subscription.
+func (s *Sender) answer(r push.Reply, from *url.URL) push.Result {
 	if r.Status/100 == 2 {
 		return push.Result{Outcome: push.Accepted, VendorID: messageID(r.Header.Get("Location")), Elapsed: r.Elapsed}
 	}
@@ -74,7 +75,7 @@ func (s *Sender) answer(r push.Reply, trusted bool) push.Result {
 	out := push.Result{
 		Outcome: c.outcome, Code: name, Text: c.text, KeepToken: c.keepToken, RetryAfter: r.Wait, Elapsed: r.Elapsed,
 	}
-	if trusted {
+	if s.only != "" || known(from) {
 		return out
 	}
 	switch out.Outcome {

@@ -99,7 +99,7 @@ func (s *Sender) post(ctx context.Context, sub *subscription, body []byte, o lib
 	res, err := lib.SendNotificationWithContext(ctx, body, &sub.Subscription, &o)
 	if err == nil {
 		_ = res.Body.Close() // in memory
-		return s.answer(x.Reply, s.only != "" || sub.known)
+		return s.answer(x.Reply, sub.url)
 	}
 	if x.Fault != nil {
 		return *x.Fault
@@ -142,8 +142,8 @@ func (s *Sender) nobody() (*subscription, error) {
 	e := base64.RawURLEncoding
 	sub := &subscription{Subscription: lib.Subscription{Endpoint: s.check}}
 	sub.Keys.P256dh, sub.Keys.Auth = e.EncodeToString(key.PublicKey().Bytes()), e.EncodeToString(auth[:])
-	if u, ok := address(s.check); ok {
-		sub.known = known(u)
+	if sub.url, err = url.Parse(s.check); err != nil {
+		return nil, err
 	}
 	return sub, nil
 }

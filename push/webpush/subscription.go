@@ -23,7 +23,7 @@ const (
 type subscription struct {
 	lib.Subscription
 	origin string // as in originOf
-	known  bool   // see known
+	url    *url.URL
 }
 
 // parseSubscription reads a token; false when it is no subscription.
@@ -36,7 +36,7 @@ func parseSubscription(token string) (*subscription, bool) {
 	if !ok {
 		return nil, false
 	}
-	s.origin, s.known = originOf(u), known(u)
+	s.origin, s.url = originOf(u), u
 	auth, err := decode(s.Keys.Auth)
 	if err != nil || len(auth) != authBytes {
 		return nil, false

@@ -46,8 +46,10 @@ func onlyIn() map[string][]string {
 		"github.com/pressly/goose":        {"models"},
 		"github.com/gorilla/":             {"web"},
 		"github.com/sideshow/apns2":       {"push/apns", "bench"}, // bench: the bare loop to compare with
-		"github.com/getkin/kin-openapi":   {},                     // tests only, it is large
-		"github.com/chromedp/":            {"internal/browser"},   // tests only
+		"golang.org/x/oauth2":             {"push/fcm"},
+		"github.com/SherClockHolmes/":     {"push/webpush"},
+		"github.com/getkin/kin-openapi":   {},                   // tests only, it is large
+		"github.com/chromedp/":            {"internal/browser"}, // tests only
 		"github.com/stretchr/testify":     {},
 		"github.com/golang/protobuf":      {},
 		"github.com/mattn/go-sqlite3":     {}, // cgo; modernc.org/sqlite is ours

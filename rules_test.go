@@ -190,12 +190,14 @@ func isPackageVar(f *ast.File, o *ast.Object) bool { //nolint:staticcheck // the
 // would bind every user to the registry that its author used.
 func TestLockFileNamesNoRegistry(t *testing.T) {
 	t.Parallel()
-	src, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(src, []byte(`"resolved": "http`)) {
-		t.Error(`package-lock.json has "resolved" addresses: npm config set omit-lockfile-registry-resolved true, and make it again`)
+	for _, lock := range []string{"package-lock.json", "sandbox/interop/package-lock.json"} {
+		src, err := os.ReadFile(lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(src, []byte(`"resolved": "http`)) {
+			t.Errorf(`%s has "resolved" addresses: npm config set omit-lockfile-registry-resolved true, and make it again`, lock)
+		}
 	}
 }
 

@@ -66,3 +66,36 @@ func TTL(expires, now time.Time, least, most time.Duration) time.Duration {
 	}
 	return min(max(expires.Sub(now).Truncate(time.Second), least), most)
 }
+
+// CutJSON returns s cut at a rune, with an ellipsis where something was cut off, so
+// that encoding/json without HTML escapes writes at most room bytes for it, quotes
+// not counted. It returns "" when nothing fits.
+func CutJSON(s string, room int) string {
+	const ellipsis = "…"
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	used, keep := 0, 0 // keep is how much of s fits together with an ellipsis
+	for i, r := range s {
+		used += jsonLen(r)
+		if used > room {
+			if keep == 0 {
+				return ""
+			}
+			return s[:keep] + ellipsis
+		}
+		if used+len(ellipsis) <= room {
+			keep = i + utf8.RuneLen(r)
+		}
+	}
+	return s
+}
+
+// jsonLen is how many bytes encoding/json, not escaping HTML, writes for a rune.
+func jsonLen(r rune) int {
+	switch {
+	case r == '"', r == '\\', r == '\n', r == '\r', r == '\t', r == '\b', r == '\f':
+		return 2
+	case r < 0x20, r == '\u2028', r == '\u2029':
+		return 6
+	}
+	return utf8.RuneLen(r)
+}

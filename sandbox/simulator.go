@@ -43,6 +43,8 @@ func vendors() map[push.Channel]vendor {
 		push.Huawei:  huawei{},
 		push.Harmony: harmony{},
 		push.Honor:   honor{},
+		push.FCM:     fcm{},
+		push.WebPush: webPush{},
 	}
 }
 

@@ -1,6 +1,7 @@
-// Package interop_test lets a client written by others push to the APNs simulator.
-// The simulator and our sender were written by the same hands and could share a
-// mistake; @parse/node-apn knows neither.
+// Package interop_test lets clients written by others push to the simulators, and our
+// Web Push sender to a push service written by others. The simulators and our senders
+// were written by the same hands and could share a mistake; @parse/node-apn,
+// firebase-admin, web-push and web-push-testing know neither.
 package interop_test
 
 import (
@@ -59,14 +60,19 @@ func install(t *testing.T) {
 			t.Fatalf("%s is not installed; this test needs Node.js 20 or later with npm", tool)
 		}
 	}
-	_, err := os.Stat(filepath.Join("node_modules", "@parse", "node-apn", "package.json"))
-	if err == nil {
+	missing := false
+	for _, name := range []string{"@parse/node-apn", "firebase-admin", "web-push", "web-push-testing"} {
+		_, err := os.Stat(filepath.Join("node_modules", filepath.FromSlash(name), "package.json"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		missing = missing || err != nil
+	}
+	if !missing {
 		return
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
+	// Without firebase-admin's database and storage, which no test touches.
+	if out, err := exec.Command("npm", "ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
 		t.Fatalf("npm ci in sandbox/interop: %v\n%s", err, out)
 	}
 }
@@ -87,14 +93,7 @@ func TestNodeAPN(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	u, err := url.Parse(sim.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, port := address(t, sim.URL())
 	gone, since := token(1000), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if err := sim.SetToken(gone, sandbox.TokenState{Reason: "Unregistered", Since: since}); err != nil {
 		t.Fatal(err)
@@ -105,7 +104,7 @@ func TestNodeAPN(t *testing.T) {
 	}
 	got := run(t, job{
 		Key: string(file.PEM), KeyID: file.KeyID, TeamID: file.TeamID,
-		CA: string(sim.CA().PEM()), Host: u.Hostname(), Port: port,
+		CA: string(sim.CA().PEM()), Host: host, Port: port,
 		Pushes: []one{
 			{Topic: topic, Title: "鸿雁", Body: "你好", Tokens: append([]string{gone}, well...)},
 			{Topic: "bad topic", Title: "x", Body: "x", Tokens: []string{token(0)}},
@@ -130,7 +129,29 @@ type outcome struct {
 	Failed []failure `json:"failed"`
 }
 
+// address takes a simulator's URL apart.
+func address(t *testing.T, raw string) (string, int) {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Hostname(), port
+}
+
 func run(t *testing.T, j job) outcome {
+	t.Helper()
+	var got outcome
+	node(t, "push.js", j, &got)
+	return got
+}
+
+// node runs a script with a job on its standard input and reads what it prints.
+func node(t *testing.T, script string, j, into any) {
 	t.Helper()
 	in, err := json.Marshal(j)
 	if err != nil {
@@ -138,7 +159,7 @@ func run(t *testing.T, j job) outcome {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "push.js")
+	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Stdin = bytes.NewReader(in)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -146,11 +167,9 @@ func run(t *testing.T, j job) outcome {
 	if err != nil {
 		t.Fatalf("node: %v\n%s", err, stderr.String())
 	}
-	var got outcome
-	if err := json.Unmarshal(out, &got); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return got
 }
 
 // checkInbox: the simulator saw what that client meant.

@@ -255,6 +255,8 @@ func (a auditWords) word(field, v string) string {
 		return ""
 	}
 	switch field {
+	case "channel":
+		return channelName(a.ctx, v)
 	case "category":
 		return locale.T(a.ctx, "categories."+v)
 	case "region":

@@ -98,8 +98,8 @@ func (j *journey) englishAuthorization() {
 	j.menu("Products")
 	j.shows("IM push only (free)")
 	j.menu("Push plans")
-	j.shows("即时通信IM消息", "Made by the IM authorization")
-	j.follow("Details of 即时通信IM消息")
+	j.shows("IM messages", "Made by the IM authorization")
+	j.follow("Details of IM messages")
 	j.plan = j.path()
 	j.shows("Planned", "Sent", "Arrived", "Clicked", "No records yet")
 }

@@ -135,8 +135,10 @@ func (j *journey) englishConfiguration() {
 func (j *journey) englishMessage() {
 	j.t.Helper()
 	j.menu("Sandbox inbox")
+	j.fast = true // the page is looked at before and after
 	j.follow("Turn on the sandbox")
 	j.follow("Make a sandbox key")
+	j.fast = false
 	j.write("account", account)
 	j.followIn("[aria-labelledby=phones-h]", "Add a virtual phone")
 	j.post(captured)

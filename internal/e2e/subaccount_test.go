@@ -49,11 +49,10 @@ func crew() []sub {
 type household struct {
 	*journey
 
-	guest    *walker
-	id       string // of the main account
-	other    string // path of the app of the other product
-	products map[string]string
-	message  string // path of the offline message
+	guest   *walker
+	id      string // of the main account
+	other   string // path of the app of the other product
+	message string // path of the offline message
 }
 
 // The main user makes sub-accounts; each signs in through 子账号登录 and sees and may

@@ -129,6 +129,7 @@ type holder struct {
 	room     int
 	reserved int
 	taken    []*Batch
+	leaving  int // batches refused whose commit has not ended
 }
 
 func (h *holder) Owner() string { return h.owner }
@@ -137,6 +138,7 @@ func (h *holder) Reserve(_ *DB, n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reserved+n > h.room {
+		h.leaving++
 		return false
 	}
 	h.reserved += n
@@ -153,6 +155,12 @@ func (h *holder) Forget(_ *DB, n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reserved -= n
+}
+
+func (h *holder) Left(*DB) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leaving--
 }
 
 func TestAcceptStoresEverythingOnce(t *testing.T) {

@@ -442,7 +442,8 @@ func (r *rig) message(account string, change ...func(*models.Item)) models.Item 
 // accept commits one batch and hands it over, or leaves it to the sweep.
 func (r *rig) accept(items ...models.Item) {
 	r.t.Helper()
-	mine := r.w.Owner() != "" && r.w.reserve(r.db, len(items))
+	asked := r.w.Owner() != ""
+	mine := asked && r.w.reserve(r.db, len(items))
 	r.db.mu.Lock()
 	owner := ""
 	if mine {
@@ -450,8 +451,11 @@ func (r *rig) accept(items ...models.Item) {
 	}
 	b := r.db.insert(models.Batch{DueAt: time.Now(), Items: items}, owner, false)
 	r.db.mu.Unlock()
-	if mine {
+	switch {
+	case mine:
 		r.w.take(r.db, b)
+	case asked:
+		r.w.left(r.db)
 	}
 }
 

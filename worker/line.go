@@ -38,9 +38,9 @@ type line struct {
 
 	mu       sync.Mutex
 	gov      governor
-	queue    []*job // first come, first served
-	head     int    // where queue begins
-	flying   int    // sends under way
+	late     fifo // jobs of batches that came late, which go first
+	queue    fifo
+	flying   int // sends under way
 	resting  []*hand
 	used     time.Duration // last submit
 	checked  time.Duration // when the settings were last read
@@ -74,7 +74,11 @@ func (l *line) submit(j *job) bool {
 		return false
 	}
 	if l.flying >= l.gov.window {
-		l.queue = append(l.queue, j)
+		if j.work.late {
+			l.late.push(j)
+		} else {
+			l.queue.push(j)
+		}
 		l.mu.Unlock()
 		return true
 	}
@@ -136,18 +140,16 @@ func (l *line) after(h *hand) *job {
 	return nil
 }
 
-// popLocked takes the job that has waited longest.
+// popLocked takes the job to send next, or returns nil.
 func (l *line) popLocked() *job {
-	if l.head == len(l.queue) {
-		return nil
+	if j := l.late.pop(); j != nil {
+		return j
 	}
-	j := l.queue[l.head]
-	l.queue[l.head] = nil
-	if l.head++; l.head == len(l.queue) {
-		l.queue, l.head = l.queue[:0], 0
-	}
-	return j
+	return l.queue.pop()
 }
+
+// waitingLocked reports whether jobs wait.
+func (l *line) waitingLocked() bool { return l.late.waits() || l.queue.waits() }
 
 // startMore puts hands to work after the window has grown.
 func (l *line) startMore() {
@@ -185,13 +187,10 @@ func (l *line) startLocked(j *job) {
 func (l *line) putOffQueue(now time.Time) {
 	l.mu.Lock()
 	var jobs []*job
-	for _, j := range l.queue[l.head:] {
-		if l.blockedLocked(j, now) {
-			jobs = append(jobs, j)
+	for _, q := range []*fifo{&l.late, &l.queue} {
+		for j := q.first(); j != nil && l.blockedLocked(j, now); j = q.first() {
+			jobs = append(jobs, q.pop())
 		}
-	}
-	if len(jobs) > 0 { // blocked is the same for all
-		l.queue, l.head = nil, 0
 	}
 	l.mu.Unlock()
 	for _, j := range jobs {
@@ -244,7 +243,7 @@ func (l *line) learnLocked(cfg *models.SendConfig) {
 // does so only when nothing is under way, and reports whether it did.
 func (l *line) close(force bool) bool {
 	l.mu.Lock()
-	if !force && (l.flying > 0 || l.head < len(l.queue)) {
+	if !force && (l.flying > 0 || l.waitingLocked()) {
 		l.mu.Unlock()
 		return false
 	}

@@ -345,6 +345,7 @@ func (p *planner) badge(j *job, stored int) {
 			return // nothing to set; the vendor's package says so
 		default:
 			n++
+			j.counted = true
 		}
 		b.set(j.from.DeviceID, n, !p.counted[j.from.DeviceID])
 		p.counted[j.from.DeviceID] = true

@@ -26,7 +26,7 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	liteSetBadge = `UPDATE devices SET badge = ? WHERE id = ?`
 
-	// In order of id: leases are renewed at the same time.
+	// In order of id, as lockInOrder does.
 	pgDeleteBatches = `DELETE FROM batches USING (
 			SELECT b.id FROM batches b JOIN unnest($1::bigint[], $2::int[]) u(id, generation) ON b.id = u.id AND b.generation = u.generation
 			WHERE b.owner = $3 ORDER BY b.id FOR UPDATE OF b) l

@@ -183,7 +183,9 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 		}
 		d.retired = append(d.retired, r.Retired...)
 		for id, n := range r.Badges {
-			d.devices[id].Device.Badge = n
+			if dev := &d.devices[id].Device; dev.BadgeRevision == n.Revision {
+				dev.Badge = n.N
+			}
 		}
 		for _, rest := range r.Rest {
 			o := ""

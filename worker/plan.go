@@ -279,7 +279,7 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		p.msgs[i] = compose(j.item, cfg)
 	}
 	j.msg = &p.msgs[i]
-	p.badge(j, r.Device.Badge)
+	p.badge(j, models.Badge{N: r.Device.Badge, Revision: r.Device.BadgeRevision})
 }
 
 // pick returns the route a message takes and the credential for it: the route
@@ -330,7 +330,7 @@ func credentialFor(cfg *models.SendConfig, rt *models.Route) *models.SendCredent
 
 // badge decides the number on the icon: what the request says, else one more than
 // before. A message that was put off shows the number as it is by now.
-func (p *planner) badge(j *job, stored int) {
+func (p *planner) badge(j *job, stored models.Badge) {
 	c := &j.item.Content
 	if j.item.Message.Kind == models.KindSilent {
 		return
@@ -340,17 +340,17 @@ func (p *planner) badge(j *job, stored int) {
 	if j.fresh {
 		switch {
 		case c.Badge != nil:
-			n = max(*c.Badge, 0)
+			n.N = max(*c.Badge, 0)
 		case j.item.Message.Kind == models.KindBadge:
 			return // nothing to set; the vendor's package says so
 		default:
-			n++
+			n.N++
 			j.counted = true
 		}
 		b.set(j.from.DeviceID, n, !p.counted[j.from.DeviceID])
 		p.counted[j.from.DeviceID] = true
 	}
-	j.badge = n
+	j.badge = n.N
 	j.target[0].Badge = &j.badge // pointed anew once the jobs stay where they are
 }
 

@@ -222,6 +222,7 @@ func (s *site) working(ctx context.Context, f func(time.Duration) (sample, error
 func (s *site) warm(ctx context.Context, w *worker.Worker) error {
 	d := s.store.Databases()[0]
 	for !w.Reserve(d, 0) {
+		w.Left(d)
 		if err := tick(ctx); err != nil {
 			return err
 		}
@@ -369,6 +370,7 @@ func (taker) Owner() string                  { return "bench" }
 func (taker) Reserve(*models.DB, int) bool   { return true }
 func (taker) Take(*models.DB, *models.Batch) {}
 func (taker) Forget(*models.DB, int)         {}
+func (taker) Left(*models.DB)                {}
 
 // acceptOnly measures Store.Accept alone, with groups of at most rows messages.
 func (s *site) acceptOnly(ctx context.Context, rows, committers int, span time.Duration) (sample, error) {

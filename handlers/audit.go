@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -123,8 +124,8 @@ func (a auditWords) row(r *models.AuditLog) views.AuditRow {
 	if row.Target == "" {
 		row.Target = r.TargetID
 	}
-	if r.TargetKind == models.AuditApp {
-		row.Kind += " " + r.TargetID // the name alone does not tell the platforms apart
+	if r.TargetKind == models.AuditApp || r.TargetKind == models.AuditMessage {
+		row.Kind += " " + r.TargetID // the name alone tells neither platforms nor messages apart
 	}
 	if name := a.products[r.ProductID]; name != "" && r.TargetKind != models.AuditProduct && name != row.Target {
 		row.Kind = name + " · " + row.Kind
@@ -255,6 +256,8 @@ func (a auditWords) word(field, v string) string {
 		return ""
 	}
 	switch field {
+	case "channel":
+		return channelName(a.ctx, v)
 	case "category":
 		return locale.T(a.ctx, "categories."+v)
 	case "region":
@@ -280,6 +283,9 @@ func (a auditWords) word(field, v string) string {
 		return locale.T(a.ctx, "auditlog.environment."+v)
 	case "key":
 		return locale.T(a.ctx, "auditlog.key."+v)
+	}
+	if t, err := time.Parse(time.RFC3339, v); err == nil {
+		return a.clock.Exact(t)
 	}
 	return v
 }

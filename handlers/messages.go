@@ -83,7 +83,7 @@ func deviceIDs(ds []models.Delivery) []int64 {
 func messageCrumbs(ctx context.Context, a appPage, m *models.MessageDetail) []ui.Link {
 	out := []ui.Link{{Label: locale.T(ctx, "plan.title"), Href: a.Base + "/plans"}}
 	if m.PlanID != 0 && m.PlanID == a.App.IMPlanID {
-		out = append(out, ui.Link{Label: models.IMPlanName, Href: a.Base + "/plans/" + number(m.PlanID)})
+		out = append(out, ui.Link{Label: locale.T(ctx, "authorizations.plan_name"), Href: a.Base + "/plans/" + number(m.PlanID)})
 	}
 	return append(out, ui.Link{Label: locale.T(ctx, "message.title")})
 }
@@ -98,7 +98,7 @@ func messageText(ctx context.Context, m *models.MessageDetail, state string) str
 	case n == 0:
 		return locale.T(ctx, "message.text_none", "Account", m.Account)
 	}
-	return locale.T(ctx, "message.text", "Account", m.Account, "N", n)
+	return locale.Tn(ctx, "message.text", n, "Account", m.Account, "N", n)
 }
 
 func messageFigures(ctx context.Context, m *models.MessageDetail, k clock) []ui.Figure {
@@ -151,7 +151,7 @@ func acceptedEvents(ctx context.Context, m *models.MessageDetail, k clock) []ui.
 	default:
 		events = append(events, ui.Event{
 			State: "ok", Title: locale.T(ctx, "message.ev_found"), Time: k.millis(m.Deliveries[0].ResolvedAt),
-			Text: locale.T(ctx, "message.ev_found_text", "Account", m.Account, "N", n),
+			Text: locale.Tn(ctx, "message.ev_found_text", n, "Account", m.Account, "N", n),
 		})
 	}
 	return events

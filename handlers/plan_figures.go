@@ -50,7 +50,7 @@ func funnelStages(ctx context.Context, f *models.Funnel) []ui.Stage {
 	stages := []ui.Stage{
 		{
 			Label: locale.T(ctx, "plan.planned"), Figure: thousands(f.Planned), Share: 100,
-			Detail: locale.T(ctx, "plan.planned_detail", "N", thousands(f.Messages)),
+			Detail: locale.Tn(ctx, "plan.planned_detail", int(f.Messages), "N", thousands(f.Messages)),
 			Loss:   locale.T(ctx, "plan.loss_sent"), LossSum: thousands(f.Planned - f.Accepted), Reasons: unsent(ctx, f),
 		},
 		{

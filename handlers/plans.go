@@ -50,7 +50,7 @@ func (h *console) plansPage(c echo.Context) (views.PlansPage, error) {
 		p.GuideURL = a.Base + "/config" + "#full"
 	}
 	for _, plan := range list {
-		if p.Search != "" && !strings.Contains(strings.ToLower(plan.Name), strings.ToLower(p.Search)) {
+		if p.Search != "" && !strings.Contains(strings.ToLower(planName(ctx, &plan)), strings.ToLower(p.Search)) {
 			continue
 		}
 		row, err := h.planRow(ctx, a, plan, k)
@@ -75,7 +75,7 @@ func (h *console) planRow(ctx context.Context, a appPage, plan models.Plan, k cl
 		return views.PlanRow{}, err
 	}
 	row := views.PlanRow{
-		Name: plan.Name, Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil,
+		Name: planName(ctx, &plan), Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil,
 		Finding: locale.T(ctx, "plan.spark_finding", "N", thousands(st.Total.Accepted)),
 	}
 	if row.System {
@@ -88,6 +88,14 @@ func (h *console) planRow(ctx context.Context, a appPage, plan models.Plan, k cl
 	row.Yesterday = thousands(yesterday.Accepted)
 	row.Arrival, row.Click = rate(yesterday.Arrived, yesterday.Accepted), rate(yesterday.Clicked, yesterday.Arrived)
 	return row, nil
+}
+
+// planName is what a plan is called: the one of IM messages by the reader's language.
+func planName(ctx context.Context, p *models.Plan) string {
+	if p.IsIM() {
+		return locale.T(ctx, "authorizations.plan_name")
+	}
+	return p.Name
 }
 
 // planForm is the body of 新建计划 and 编辑计划.
@@ -228,7 +236,7 @@ func (h *console) showPlan(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p := views.PlanPage{ListURL: a.Base + "/plans", Name: plan.Name, Text: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil}
+	p := views.PlanPage{ListURL: a.Base + "/plans", Name: planName(ctx, plan), Text: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil}
 	switch {
 	case p.Released:
 		p.Text = locale.T(ctx, "plan.im_released_text")

@@ -18,12 +18,15 @@ type HandOver interface {
 	// Reserve asks before the commit whether there is room for a batch of n
 	// messages of d: each database has room of its own, so that one that stands
 	// still does not hold up the others. True is followed by exactly one Take or
-	// Forget of the same n.
+	// Forget of the same n, false by exactly one Left.
 	Reserve(d *DB, n int) bool
 	// Take hands over a committed batch that Owner holds the lease of.
 	Take(d *DB, b *Batch)
 	// Forget gives back a reservation, because the commit failed.
 	Forget(d *DB, n int)
+	// Left says that the commit of a batch that Reserve refused has ended: the batch
+	// lies in the database now, or never will.
+	Left(d *DB)
 }
 
 // Accepted says what became of a request.

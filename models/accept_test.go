@@ -129,6 +129,8 @@ type holder struct {
 	room     int
 	reserved int
 	taken    []*Batch
+	refused  int
+	leaving  int // refused ones whose commit has not ended
 }
 
 func (h *holder) Owner() string { return h.owner }
@@ -137,6 +139,8 @@ func (h *holder) Reserve(_ *DB, n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.reserved+n > h.room {
+		h.refused++
+		h.leaving++
 		return false
 	}
 	h.reserved += n
@@ -153,6 +157,40 @@ func (h *holder) Forget(_ *DB, n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reserved -= n
+}
+
+func (h *holder) Left(*DB) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leaving--
+}
+
+// The hand-over hears of the end of every commit whose batch it had no room for,
+// whether it is stored or not.
+func TestLeftAfterRefusal(t *testing.T) {
+	eachDB(t, func(t *testing.T, s *Store) {
+		h := &holder{owner: "w"}
+		f := seed(t, s, h)
+		left := func(want int) {
+			t.Helper()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.refused != want || h.leaving != 0 || len(h.taken) != 0 {
+				t.Errorf("%d batches refused, want %d; %d not heard of again, %d handed over", h.refused, want, h.leaving, len(h.taken))
+			}
+		}
+		f.accept(t, message("1", "alice"))
+		left(1)
+		exec(t, s.DB, "ALTER TABLE river_job RENAME TO river_job_away") // behind the refusal
+		if _, err := s.Accept(context.Background(), f.in, []Incoming{message("2", "alice")}); KindOf(err) != Unavailable {
+			t.Errorf("stored without a table of jobs: %v", err)
+		}
+		left(2)
+		exec(t, s.DB, "ALTER TABLE river_job_away RENAME TO river_job")
+		if n := count(t, s.DB, "batches WHERE owner = ''"); n != 1 {
+			t.Errorf("%d batches on disk, want 1", n)
+		}
+	})
 }
 
 func TestAcceptStoresEverythingOnce(t *testing.T) {

@@ -268,8 +268,20 @@ func (d *DB) RenewLeases(ctx context.Context, owner string, ids []int64, lease t
 	return held, nil
 }
 
-// renewPostgres locks the rows in order of id, as the recorder does: the two run at
-// once.
+// lockInOrder ends a query of the batches that a statement changes. Statements that
+// wait for each other's rows lock them in one order, by id, so that none of them is
+// the victim of a deadlock; a claim locks in another order and waits for nobody.
+func (d *DB) lockInOrder() string { return " ORDER BY id" + d.forUpdate() }
+
+// forUpdate is what a query has at its end that locks its rows.
+func (d *DB) forUpdate() string {
+	if d.Dialect == Postgres {
+		return " FOR UPDATE"
+	}
+	return "" // one writer
+}
+
+// renewPostgres locks the rows in order of id, as lockInOrder does.
 func (d *DB) renewPostgres(ctx context.Context, owner string, ids []int64, lease time.Duration) ([]int64, error) {
 	rows, err := d.pool.Query(ctx, `UPDATE batches SET lease_until = clock_timestamp() + $3::bigint * interval '1 microsecond'
 		FROM (SELECT id FROM batches WHERE id = ANY($2) AND owner = $1 ORDER BY id FOR UPDATE) l
@@ -288,7 +300,8 @@ func (d *DB) ReleaseBatches(ctx context.Context, owner string, ids []int64) erro
 		return nil
 	}
 	err := d.write(ctx, func(t *Tx) error {
-		return t.Exec("UPDATE batches SET owner = '', lease_until = NULL WHERE owner = ? AND id IN ("+marks(len(ids))+")", idArgs(ids, owner)...).Error
+		return t.Exec("UPDATE batches SET owner = '', lease_until = NULL FROM (SELECT id FROM batches WHERE owner = ? AND id IN ("+
+			marks(len(ids))+")"+d.lockInOrder()+") l WHERE batches.id = l.id", idArgs(ids, owner)...).Error
 	})
 	if err != nil {
 		return fmt.Errorf("models: release batches: %w", err)
@@ -330,7 +343,8 @@ func (d *DB) DueExpired(ctx context.Context) (int, error) {
 
 func (d *DB) makeDue(ctx context.Context, cond string, arg any) (n int, err error) {
 	err = d.write(ctx, func(t *Tx) error {
-		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL WHERE "+cond, t.now(), arg)
+		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL FROM (SELECT id FROM batches WHERE "+
+			cond+d.lockInOrder()+") l WHERE batches.id = l.id", t.now(), arg)
 		n = int(r.RowsAffected)
 		return r.Error
 	})

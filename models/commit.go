@@ -115,6 +115,7 @@ type acceptance struct {
 
 	fresh   []*acceptRow // rows that are new, in order
 	batches []*Batch     // reserved, to hand over after the commit
+	refused int          // batches that the hand-over has no room for
 }
 
 // store stores the rows. A panic is a fault of ours that must not take the
@@ -149,6 +150,7 @@ func (a *acceptance) store() (err error) {
 	for _, b := range a.batches {
 		a.hand.Take(a.db, b)
 	}
+	a.left()
 	return nil
 }
 
@@ -158,6 +160,15 @@ func (a *acceptance) forget() {
 		a.hand.Forget(a.db, len(b.Items))
 	}
 	a.batches = nil
+	a.left()
+}
+
+// left tells the hand-over that the batches it has no room for are on disk, or
+// never will be.
+func (a *acceptance) left() {
+	for ; a.refused > 0; a.refused-- {
+		a.hand.Left(a.db)
+	}
 }
 
 func (a *acceptance) write(ctx context.Context, t *Tx, now time.Time) error {
@@ -261,9 +272,13 @@ func (a *acceptance) batch(ctx context.Context, t *Tx, rows []*acceptRow, now ti
 	}
 	n := newBatch{Batch: b}
 	if a.hand != nil {
-		if owner := a.hand.Owner(); owner != "" && a.hand.Reserve(a.db, len(b.Items)) {
+		switch owner := a.hand.Owner(); {
+		case owner == "":
+		case a.hand.Reserve(a.db, len(b.Items)):
 			n.owner = owner
 			a.batches = append(a.batches, b)
+		default:
+			a.refused++
 		}
 	}
 	if err := t.insertBatch(ctx, &n); err != nil {

@@ -11,25 +11,27 @@ const (
 
 // Device is one install of an app. Its id ascends and is never reused.
 type Device struct {
-	ID           int64 `gorm:"primaryKey"`
-	AppID        int64
-	Token        string // 36 characters, random, what the app and the console call the device
-	SecretHash   []byte // SHA-256 of the secret that later calls for this token must show
-	Platform     string
-	Brand        string
-	Model        string
-	OSVersion    string `gorm:"column:os_version"`
-	AppVersion   string
-	SDKVersion   string `gorm:"column:sdk_version"`
-	Language     string
-	TimeZone     string
-	Notify       int
-	Badge        int
-	IsVirtual    bool // made by the sandbox's virtual phone
-	RegisteredAt time.Time
-	LastSeenAt   time.Time
-	RetiredAt    *time.Time
-	RetiredCode  string
+	ID         int64 `gorm:"primaryKey"`
+	AppID      int64
+	Token      string // 36 characters, random, what the app and the console call the device
+	SecretHash []byte // SHA-256 of the secret that later calls for this token must show
+	Platform   string
+	Brand      string
+	Model      string
+	OSVersion  string `gorm:"column:os_version"`
+	AppVersion string
+	SDKVersion string `gorm:"column:sdk_version"`
+	Language   string
+	TimeZone   string
+	Notify     int
+	Badge      int
+	// BadgeRevision counts how often the phone set the badge.
+	BadgeRevision int64
+	IsVirtual     bool // made by the sandbox's virtual phone
+	RegisteredAt  time.Time
+	LastSeenAt    time.Time
+	RetiredAt     *time.Time
+	RetiredCode   string
 }
 
 // Route is one vendor address of a device. A vendor token belongs to one device

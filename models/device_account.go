@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -178,7 +179,8 @@ func (s *Store) SetBadge(ctx context.Context, dev DeviceScope, badge int) error 
 	if badge < 0 || badge > MaxBadge {
 		return invalid("badge", "malformed", map[string]any{"Max": MaxBadge})
 	}
-	return s.setDevice(ctx, dev, "badge", badge)
+	// Messages on their way were counted from the number before: see Badge.
+	return s.setDevice(ctx, dev, "badge", badge, map[string]any{"badge_revision": gorm.Expr("badge_revision + 1")})
 }
 
 // SetNotify notes whether the phone shows the app's notifications.
@@ -187,13 +189,14 @@ func (s *Store) SetNotify(ctx context.Context, dev DeviceScope, on bool) error {
 	if on {
 		notify = NotifyOn
 	}
-	return s.setDevice(ctx, dev, "notify", notify)
+	return s.setDevice(ctx, dev, "notify", notify, nil)
 }
 
-func (s *Store) setDevice(ctx context.Context, dev DeviceScope, column string, value int) error {
+func (s *Store) setDevice(ctx context.Context, dev DeviceScope, column string, value int, more map[string]any) error {
 	err := dev.app.db.writeHot(ctx, func(_ context.Context, t *Tx) error {
-		return t.Model(&Device{}).Where("id = ?", dev.deviceID).
-			Updates(map[string]any{column: value, "last_seen_at": t.now()}).Error
+		set := map[string]any{column: value, "last_seen_at": t.now()}
+		maps.Copy(set, more)
+		return t.Model(&Device{}).Where("id = ?", dev.deviceID).Updates(set).Error
 	})
 	return wrapNil("models: set "+column, err)
 }

@@ -159,7 +159,7 @@ func (t *Tx) registerDevice(app AppScope, r *Registration) (Registered, error) {
 	r.apply(d)
 	d.LastSeenAt, d.RegisteredAt, d.RetiredAt, d.RetiredCode = now, now, nil, ""
 	// Badge and secret are not this call's: the worker may be writing the badge.
-	err = t.Model(d).Select("*").Omit("id", "app_id", "token", "secret_hash", "badge", "is_virtual").Updates(d).Error
+	err = t.Model(d).Select("*").Omit("id", "app_id", "token", "secret_hash", "badge", "badge_revision", "is_virtual").Updates(d).Error
 	return Registered{Device: *d}, err
 }
 

@@ -230,3 +230,5 @@ func (p *panicky) Reserve(*DB, int) bool {
 func (p *panicky) Take(*DB, *Batch) {}
 
 func (p *panicky) Forget(*DB, int) {}
+
+func (p *panicky) Left(*DB) {}

@@ -60,7 +60,7 @@ func (d *DB) purgeStep(ctx context.Context, appID int64) (more bool, err error) 
 func purgeSteps() []func(*Tx, int64) (int, error) {
 	return []func(*Tx, int64) (int, error){
 		func(t *Tx, app int64) (int, error) {
-			return t.purgeRows(`DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE app_id = ? LIMIT ?)`, app)
+			return t.purgeRows(`DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE app_id = ? ORDER BY id LIMIT ?`+t.db.forUpdate()+`)`, app)
 		},
 		(*Tx).purgeMessages,
 		(*Tx).purgeDevices,

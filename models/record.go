@@ -14,8 +14,15 @@ type Recording struct {
 	Attempts   []Attempt
 	Counters   []Count
 	Retired    []RetiredRoute
-	Badges     map[int64]int // device → its new badge value
+	Badges     map[int64]Badge // by device
 	Rest       []Rest
+}
+
+// Badge is a number on an app's icon that was counted up from the one which the
+// phone set last. It is written only if the phone has set none since.
+type Badge struct {
+	N        int
+	Revision int64 // Device.BadgeRevision when that was read
 }
 
 // RetiredRoute is a vendor token that the vendor calls dead.
@@ -77,7 +84,7 @@ type gathered struct {
 	attempts   []*Attempt
 	counts     map[Count]int64
 	retired    []RetiredRoute
-	badges     map[int64]int
+	badges     map[int64]Badge
 }
 
 func (r *recorder) record(ctx context.Context, recs []Recording) error {
@@ -126,7 +133,7 @@ func (r *recorder) record(ctx context.Context, recs []Recording) error {
 // gather puts recordings together. A delivery that occurs twice counts as last
 // said, because one statement cannot write a row twice.
 func gather(recs []*Recording) *gathered {
-	g := &gathered{counts: map[Count]int64{}, badges: map[int64]int{}}
+	g := &gathered{counts: map[Count]int64{}, badges: map[int64]Badge{}}
 	at := map[deliveryKey]int{}
 	for _, r := range recs {
 		for i := range r.Deliveries {

@@ -24,9 +24,9 @@ const (
 	liteUpsertDelivery = `INSERT INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)` + deliveryGuard
 	liteInsertAttempt  = `INSERT INTO attempts (message_id, device_id, n, app_id, channel, outcome, code, detail, ms, at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	liteSetBadge = `UPDATE devices SET badge = ? WHERE id = ?`
+	liteSetBadge = `UPDATE devices SET badge = ? WHERE id = ? AND badge_revision = ?`
 
-	// In order of id: leases are renewed at the same time.
+	// In order of id, as lockInOrder does.
 	pgDeleteBatches = `DELETE FROM batches USING (
 			SELECT b.id FROM batches b JOIN unnest($1::bigint[], $2::int[]) u(id, generation) ON b.id = u.id AND b.generation = u.generation
 			WHERE b.owner = $3 ORDER BY b.id FOR UPDATE OF b) l
@@ -39,9 +39,9 @@ const (
 		ON CONFLICT DO NOTHING`
 	// The rows are locked in order of id first: two processes may set the badges of
 	// the same devices.
-	pgSetBadges = `UPDATE devices SET badge = u.badge FROM unnest($1::bigint[], $2::int[]) u(id, badge),
-		(SELECT id FROM devices WHERE id = ANY($1) ORDER BY id FOR UPDATE) l
-		WHERE devices.id = u.id AND l.id = u.id`
+	pgSetBadges = `UPDATE devices SET badge = u.badge FROM unnest($1::bigint[], $2::int[], $3::bigint[]) u(id, badge, revision),
+		(SELECT id, badge_revision FROM devices WHERE id = ANY($1) ORDER BY id FOR UPDATE) l
+		WHERE devices.id = u.id AND l.id = u.id AND l.badge_revision = u.revision`
 )
 
 // deleteBatches ends the batches that owner still holds in the same generation
@@ -148,7 +148,7 @@ func (t *Tx) insertAttempts(ctx context.Context, as []*Attempt) error {
 	return err
 }
 
-func (t *Tx) setBadges(ctx context.Context, badges map[int64]int) error {
+func (t *Tx) setBadges(ctx context.Context, badges map[int64]Badge) error {
 	if len(badges) == 0 {
 		return nil
 	}
@@ -156,16 +156,16 @@ func (t *Tx) setBadges(ctx context.Context, badges map[int64]int) error {
 	if t.pgx == nil {
 		st := t.lite(ctx, liteSetBadge)
 		for _, id := range ids {
-			if _, err := st.ExecContext(ctx, badges[id], id); err != nil {
+			if _, err := st.ExecContext(ctx, badges[id].N, id, badges[id].Revision); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	values := make([]int, len(ids))
+	values, revisions := make([]int, len(ids)), make([]int64, len(ids))
 	for i, id := range ids {
-		values[i] = badges[id]
+		values[i], revisions[i] = badges[id].N, badges[id].Revision
 	}
-	_, err := t.pgx.Exec(ctx, pgSetBadges, ids, values)
+	_, err := t.pgx.Exec(ctx, pgSetBadges, ids, values, revisions)
 	return err
 }

@@ -110,7 +110,7 @@ func TestRecordRetiresUnlessRegisteredSince(t *testing.T) {
 		exec(t, s.DB, "UPDATE routes SET registered_at = ? WHERE id = ?", s.Now(), backRoute)
 		f.accept(t, message("1", "alice"))
 		b := claimAll(t, s.DB, "a")[0]
-		rec := Recording{Batch: b, Badges: map[int64]int{dead: 4, back: 7}, Retired: []RetiredRoute{
+		rec := Recording{Batch: b, Badges: map[int64]Badge{dead: {N: 4}, back: {N: 7}}, Retired: []RetiredRoute{
 			{RouteID: backRoute, Code: "Unregistered", Before: now.Add(time.Second)},
 			{RouteID: deadRoute, Code: "Unregistered", Before: now.Add(time.Second)},
 		}}
@@ -139,7 +139,7 @@ func TestRecordIsAtomic(t *testing.T) {
 		f.accept(t, message("1", "alice"))
 		b := claimAll(t, s.DB, "a")[0]
 		rec := settled(b, device, StateAccepted)
-		rec.Badges = map[int64]int{device: 3}
+		rec.Badges = map[int64]Badge{device: {N: 3}}
 		rec.Attempts = []Attempt{{MessageID: b.Items[0].Message.ID, DeviceID: device, N: 1, AppID: f.app.appID, Channel: "apns", Outcome: "retry", At: s.Now()}}
 		exec(t, s.DB, "ALTER TABLE counters RENAME TO counters_away")
 		if _, _, err := s.Record(ctx, "a", []Recording{rec}); err == nil {

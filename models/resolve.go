@@ -16,15 +16,15 @@ type AccountKey struct {
 
 // Reach is one device that a message can go to, with its living routes. It is
 // read for every message, so only what sending needs is filled in: of the device
-// its id, app, platform, notification switch, badge and retirement, of a route all
-// but the times and the hash.
+// its id, app, platform, notification switch, badge with its revision and
+// retirement, of a route all but the times and the hash.
 type Reach struct {
 	Device Device
 	Routes []Route
 }
 
 const (
-	reachDevice = `d.id, d.app_id, d.platform, d.notify, d.badge, d.retired_at`
+	reachDevice = `d.id, d.app_id, d.platform, d.notify, d.badge, d.badge_revision, d.retired_at`
 	reachRoute  = `COALESCE(r.id, 0), COALESCE(r.channel, ''), COALESCE(r.environment, ''), COALESCE(r.package_name, ''), COALESCE(r.token, '')`
 	reachJoin   = ` LEFT JOIN routes r ON r.device_id = d.id AND r.retired_at IS NULL`
 	// Newest bound first; the rows of one account and device together, its newest
@@ -167,7 +167,7 @@ func (d *DB) queryRows(ctx context.Context, q string, args ...any) (rowScanner, 
 
 func scanReach(rows rowScanner) (k AccountKey, r Reach, route Route, err error) {
 	d := &r.Device
-	err = rows.Scan(&k.AppID, &k.Type, &k.Account, &d.ID, &d.AppID, &d.Platform, &d.Notify, &d.Badge, &d.RetiredAt,
+	err = rows.Scan(&k.AppID, &k.Type, &k.Account, &d.ID, &d.AppID, &d.Platform, &d.Notify, &d.Badge, &d.BadgeRevision, &d.RetiredAt,
 		&route.ID, &route.Channel, &route.Environment, &route.PackageName, &route.Token)
 	route.AppID, route.DeviceID = d.AppID, d.ID
 	return k, r, route, err

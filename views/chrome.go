@@ -80,7 +80,7 @@ func (ch Chrome) otherLang() (lang, name string) {
 
 // languages offers the console's languages, each in its own name for itself.
 func languages() []c.Option {
-	return []c.Option{{Value: locale.Chinese, Label: "中文"}, {Value: locale.English, Label: "English"}}
+	return []c.Option{{Value: locale.Chinese, Label: "中文", Lang: locale.Chinese}, {Value: locale.English, Label: "English", Lang: locale.English}}
 }
 
 func (u ChromeUser) role(ctx context.Context) string {

@@ -165,14 +165,14 @@ func Credentials(v CredentialsView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<h3 class=\"sr\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<h3 class=\"t-2 t-s\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var6 string
 			templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(locale.T(ctx, "credentials.uploaded"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `credentials.templ`, Line: 68, Col: 57}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `credentials.templ`, Line: 68, Col: 62}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 			if templ_7745c5c3_Err != nil {
@@ -306,7 +306,7 @@ func Credentials(v CredentialsView) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = c.VendorCard(c.Vendor{ID: "credential-" + card.ID, Mark: c.TileIcon("certificate", false, true), Name: card.Name, Note: card.Note, State: c.ChipIcon(card.Tone, card.StateIcon, card.State), Foot: credentialFoot(card)}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = c.VendorCard(c.Vendor{ID: "credential-" + card.ID, Mark: c.TileIcon("certificate", false, true), Name: card.Name, Note: card.Note, State: c.ChipIcon(card.Tone, card.StateIcon, card.State), Foot: card.foot()}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -322,6 +322,14 @@ func Credentials(v CredentialsView) templ.Component {
 		}
 		return nil
 	})
+}
+
+// foot is what may be done with the key, or nothing for who only sees it.
+func (card CredentialCard) foot() templ.Component {
+	if card.Replace+card.Test+card.Delete == "" {
+		return nil
+	}
+	return credentialFoot(card)
 }
 
 func credentialFoot(card CredentialCard) templ.Component {

@@ -1,6 +1,10 @@
 package worker
 
-import "sync"
+import (
+	"sync"
+
+	"hongyan/models"
+)
 
 // badges holds the icon numbers of devices whose counts are not all recorded yet,
 // so that messages in quick succession count on from each other and not from the
@@ -14,7 +18,7 @@ type badges struct {
 }
 
 type badge struct {
-	n     int
+	models.Badge
 	users int // batches whose count is not recorded
 }
 
@@ -32,19 +36,20 @@ func (b *badges) purge() {
 	b.loose = b.loose[:0]
 }
 
-// now returns a device's number; stored is the one in the database.
-func (b *badges) now(device int64, stored int) int {
+// now returns a device's number; stored is the one in the database. It counts as
+// well when the phone has set it since the one that is kept here was.
+func (b *badges) now(device int64, stored models.Badge) models.Badge {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.m[device]; e != nil {
-		return e.n
+	if e := b.m[device]; e != nil && e.Revision >= stored.Revision {
+		return e.Badge
 	}
 	return stored
 }
 
 // set changes a device's number. first says that the caller has not changed it
 // before and will release it.
-func (b *badges) set(device int64, n int, first bool) {
+func (b *badges) set(device int64, n models.Badge, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.m[device]
@@ -52,23 +57,23 @@ func (b *badges) set(device int64, n int, first bool) {
 		e = &badge{}
 		b.m[device] = e
 	}
-	e.n = n
+	e.Badge = n
 	if first {
 		e.users++
 	}
 }
 
 // values returns the present numbers of devices that were set.
-func (b *badges) values(devices []int64) map[int64]int {
+func (b *badges) values(devices []int64) map[int64]models.Badge {
 	if len(devices) == 0 {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make(map[int64]int, len(devices))
+	out := make(map[int64]models.Badge, len(devices))
 	for _, id := range devices {
 		if e := b.m[id]; e != nil {
-			out[id] = e.n
+			out[id] = e.Badge
 		}
 	}
 	return out

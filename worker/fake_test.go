@@ -184,7 +184,9 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 		}
 		d.retired = append(d.retired, r.Retired...)
 		for id, n := range r.Badges {
-			d.devices[id].Device.Badge = n
+			if dev := &d.devices[id].Device; dev.BadgeRevision == n.Revision {
+				dev.Badge = n.N
+			}
 		}
 		for _, rest := range r.Rest {
 			o := ""
@@ -464,7 +466,8 @@ func (r *rig) message(account string, change ...func(*models.Item)) models.Item 
 // accept commits one batch and hands it over, or leaves it to the sweep.
 func (r *rig) accept(items ...models.Item) {
 	r.t.Helper()
-	mine := r.w.Owner() != "" && r.w.reserve(r.db, len(items))
+	asked := r.w.Owner() != ""
+	mine := asked && r.w.reserve(r.db, len(items))
 	r.db.mu.Lock()
 	owner := ""
 	if mine {
@@ -472,8 +475,11 @@ func (r *rig) accept(items ...models.Item) {
 	}
 	b := r.db.insert(models.Batch{DueAt: time.Now(), Items: items}, owner, false)
 	r.db.mu.Unlock()
-	if mine {
+	switch {
+	case mine:
 		r.w.take(r.db, b)
+	case asked:
+		r.w.left(r.db)
 	}
 }
 

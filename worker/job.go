@@ -23,6 +23,7 @@ type job struct {
 	target  [1]push.Target // an array, so that a send needs no slice of its own
 	badge   int            // what target[0].Badge points to
 	channel string
+	counted bool // badge is one more than the number before
 	fresh   bool // chosen for the first time
 	count   int  // messages of the conversation that it stands for
 	detour  bool // another route of the device may be tried if this one fails
@@ -117,8 +118,10 @@ func targetID(messageID string, device int64) string {
 // work is a batch in this process's hands.
 type work struct {
 	lane  *lane
-	taken time.Time // when it came into memory
+	came  time.Duration // when it came into memory
 	items []models.Item
+	age   age
+	late  bool // much older than others planned before it; set before its jobs are let go
 
 	mu         sync.Mutex
 	batch      *models.Batch // a partial record replaces it
@@ -140,7 +143,24 @@ type work struct {
 
 func newWork(l *lane, b *models.Batch, valid time.Duration) *work {
 	now := l.w.sinceStart()
-	return &work{lane: l, taken: time.Now(), items: b.Items, batch: b, size: len(b.Items), flushed: now, renewed: now, valid: valid}
+	return &work{lane: l, came: now, items: b.Items, age: ageOf(b), batch: b, size: len(b.Items), flushed: now, renewed: now, valid: valid}
+}
+
+// age is a batch's place in the order of acceptance, and of claims: when it was due
+// and, of those due at one moment, its id.
+type age struct {
+	due time.Time
+	id  int64
+}
+
+func ageOf(b *models.Batch) age { return age{b.DueAt, b.ID} }
+
+// before reports whether a is the older one.
+func (a age) before(b age) bool {
+	if a.due.Equal(b.due) {
+		return a.id < b.id
+	}
+	return a.due.Before(b.due)
 }
 
 // id returns the batch's present id and whether the work is still ours.
@@ -189,54 +209,6 @@ func (k *work) flush(now, age time.Duration) {
 	if k.planned && k.unrecorded > 0 && k.open > 0 && now-k.flushed >= age {
 		k.queueLocked()
 	}
-}
-
-// chains keeps the messages of one device in order: only the first is on its
-// way, the others wait behind it.
-type chains struct {
-	shards [chainShards]chainShard
-}
-
-const chainShards = 32
-
-type chainShard struct {
-	mu   sync.Mutex
-	last map[int64]*job // by device
-}
-
-func (c *chains) init() {
-	for i := range c.shards {
-		c.shards[i].last = map[int64]*job{}
-	}
-}
-
-func (c *chains) shard(device int64) *chainShard { return &c.shards[uint64(device)%chainShards] }
-
-// join puts j behind the device's other jobs; true when it is the first.
-func (c *chains) join(j *job) bool {
-	s := c.shard(j.from.DeviceID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := s.last[j.from.DeviceID]
-	s.last[j.from.DeviceID] = j
-	if last == nil {
-		return true
-	}
-	last.next = j
-	return false
-}
-
-// leave takes the first job out and returns the next one, or nil.
-func (c *chains) leave(j *job) *job {
-	s := c.shard(j.from.DeviceID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := j.next
-	if next == nil {
-		delete(s.last, j.from.DeviceID)
-	}
-	j.next = nil
-	return next
 }
 
 // pause waits for d, or less when ctx ends; false then.

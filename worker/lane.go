@@ -22,10 +22,10 @@ const (
 	partialAfter = time.Second
 	// planAtOnce is how many messages are looked up together.
 	planAtOnce = 1000
-	// settleDown is how long messages keep waiting behind a backlog that was just
-	// worked off: longer than a commit that began before, which was told to leave
-	// its batch on disk, takes to end.
-	settleDown = 200 * time.Millisecond
+	// lateBy is how much older than one planned before it a batch must be for its
+	// messages to go first, as those that a dead process held. Processes whose clocks
+	// run that far apart are not favoured.
+	lateBy = 500 * time.Millisecond
 	// claimAtOnce is the most batches claimed by one statement.
 	claimAtOnce = 32
 )
@@ -38,7 +38,8 @@ const (
 	// or they would overtake messages of the same devices.
 	behind stance = iota
 	// catching: the disk was found empty; fresh ones come in again but wait for
-	// one more look.
+	// one more look, which begins when every commit has ended that was told to leave
+	// its batch on disk.
 	catching
 	// ahead: fresh batches are handed over in memory.
 	ahead
@@ -54,11 +55,14 @@ type lane struct {
 	badges   badges
 	merges   merges
 
+	// newest is what was due last of all that was planned. The planner's own.
+	newest age
+
 	mu      sync.Mutex
 	stance  stance
-	caught  time.Duration // when catching began
-	fresh   []*work       // to be planned, in order
-	parked  []*work       // fresh ones that wait until the lane is ahead
+	leaving int     // commits under way that were told to leave their batch on disk
+	fresh   []*work // to be planned, what was due first first
+	parked  []*work // fresh ones that wait for older ones on disk
 	held    map[int64]*work
 	used    int  // messages in memory or reserved
 	more    bool // batches were left on disk for want of room
@@ -106,21 +110,27 @@ func (l *lane) start(ctx context.Context) error {
 func (l *lane) reserve(n int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stance == behind {
-		return false
-	}
-	if l.used+n > l.w.o.Limits.Messages {
+	if l.stance != behind && l.used+n > l.w.o.Limits.Messages {
 		// From here on everything goes through the database until it was found
 		// empty: this batch is going to lie there, and a later one must not
-		// overtake it. Those that waited for the lane to be ahead are let go, as
-		// the room they take is needed to get there.
+		// overtake it.
 		l.stance, l.more = behind, true
-		l.fresh, l.parked = append(l.fresh, l.parked...), nil
-		signal(l.plan)
+	}
+	if l.stance == behind || l.w.phase.Load() != working {
+		l.leaving++
 		return false
 	}
 	l.used += n
 	return true
+}
+
+// left notes that a commit has ended that reserve refused.
+func (l *lane) left() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaving--; l.leaving == 0 && l.stance == catching {
+		signal(l.sweep)
+	}
 }
 
 func (l *lane) forget(n int) {
@@ -137,11 +147,21 @@ func (l *lane) take(b *models.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held[b.ID] = k
-	if l.stance == catching {
+	if l.stance != ahead {
 		l.parked = append(l.parked, k)
 		return
 	}
-	l.fresh = append(l.fresh, k)
+	l.lineUpLocked(k)
+}
+
+// lineUpLocked puts a batch among those to be planned, in order of due time: that
+// is the order of acceptance, and what a dead process held is older than the rest.
+func (l *lane) lineUpLocked(k *work) {
+	i := len(l.fresh)
+	for i > 0 && k.age.before(l.fresh[i-1].age) {
+		i--
+	}
+	l.fresh = slices.Insert(l.fresh, i, k)
 	signal(l.plan)
 }
 
@@ -212,6 +232,10 @@ func (l *lane) planOne(k *work, found *findings) {
 	}()
 	if _, ours := k.id(); !ours {
 		return
+	}
+	k.late = l.newest.due.Sub(k.age.due) >= lateBy
+	if l.newest.before(k.age) {
+		l.newest = k.age
 	}
 	l.makeJobs(k, found)
 	l.launch(k)

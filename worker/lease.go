@@ -159,69 +159,101 @@ func (l *lane) sweeping() {
 	}
 }
 
+// look is one look for due batches.
+type look struct {
+	began time.Duration
+	limit int // batches
+	// settled: nothing can come to lie on disk any more that a fresh batch might
+	// overtake, unless the memory fills up meanwhile.
+	settled bool
+}
+
 // sweepAll claims what is due and fits, and returns when to look again.
 func (l *lane) sweepAll(ctx context.Context) time.Duration {
 	for ctx.Err() == nil {
-		began := l.w.sinceStart()
-		limit := l.roomForBatches()
-		if limit == 0 {
+		k := l.newLook()
+		if k.limit == 0 {
 			return beat
 		}
-		n, err := l.claim(ctx, limit)
+		n, err := l.claim(ctx, k)
 		if err != nil {
 			l.w.log.Warn("due batches not claimed, will try again", "error", err)
 			return beat
 		}
-		if n < limit {
-			return l.foundShort(began)
+		if n < k.limit {
+			return l.foundShort(k)
 		}
 	}
 	return beat
 }
 
-// roomForBatches is how many batches may be claimed now. How large they are is
-// not known before, so the last one may go beyond the limit of messages.
-func (l *lane) roomForBatches() int {
+// newLook begins a look for as many batches as fit. How large they are is not known
+// before, so the last one may go beyond the limit of messages.
+func (l *lane) newLook() look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	k := look{began: l.w.sinceStart(), settled: l.stance == catching && l.leaving == 0}
 	room := l.w.o.Limits.Messages - l.used
-	if room <= 0 {
+	if room <= 0 && l.used > l.parkedLocked() {
 		l.more = true
-		return 0
+		return k
 	}
-	return min(max(room/models.MaxBatch, 1), claimAtOnce)
+	// When nothing but parked messages is in memory, what they wait for must come in.
+	k.limit = min(max(room/models.MaxBatch, 1), claimAtOnce)
+	return k
 }
 
-func (l *lane) claim(ctx context.Context, limit int) (int, error) {
+// parkedLocked is how many messages are parked.
+func (l *lane) parkedLocked() (n int) {
+	for _, k := range l.parked {
+		n += len(k.items)
+	}
+	return n
+}
+
+func (l *lane) claim(ctx context.Context, k look) (int, error) {
 	// Not cut short by a stop: what is claimed must be known, to be handed back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	now := l.w.sinceStart()
-	batches, err := l.db.ClaimDue(ctx, l.w.o.Owner, models.LeaseTime, limit)
+	batches, err := l.db.ClaimDue(ctx, l.w.o.Owner, models.LeaseTime, k.limit)
 	if err != nil {
 		return 0, err
 	}
-	for _, b := range batches {
-		l.feed(b, now)
-	}
+	l.feed(batches, k, now)
 	return len(batches), nil
 }
 
-// feed puts a batch claimed at now behind the others.
-func (l *lane) feed(b *models.Batch, now time.Duration) {
-	l.mu.Lock()
-	mine := l.held[b.ID]
-	l.mu.Unlock()
-	if mine != nil && mine.adopt(b, now) {
-		return
+// feed puts batches that a look claimed at now among those to be planned, together
+// with the parked ones that need not wait any more.
+func (l *lane) feed(batches []*models.Batch, k look, now time.Duration) {
+	works := make([]*work, 0, len(batches))
+	for _, b := range batches {
+		l.mu.Lock()
+		mine := l.held[b.ID]
+		l.mu.Unlock()
+		if mine == nil || !mine.adopt(b, now) {
+			works = append(works, newWork(l, b, now+models.LeaseTime-leaseMargin))
+		}
 	}
-	k := newWork(l, b, now+models.LeaseTime-leaseMargin)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held[b.ID] = k
-	l.used += k.size
-	l.fresh = append(l.fresh, k)
-	signal(l.plan)
+	for _, w := range works {
+		l.held[w.batch.ID] = w
+		l.used += w.size
+		l.lineUpLocked(w)
+	}
+	// At once, so that the planner does not see only one part. What a parked batch
+	// must not overtake was on disk before it came. A look that began later has
+	// claimed all of that if it found less than it asked for, or something that was
+	// due after the parked one.
+	l.parked = slices.DeleteFunc(l.parked, func(p *work) bool {
+		if p.came >= k.began || len(batches) == k.limit && !p.age.before(ageOf(batches[k.limit-1])) {
+			return false
+		}
+		l.lineUpLocked(p)
+		return true
+	})
 }
 
 // adopt takes a new lease on a batch that is still in hand: its old lease had run
@@ -238,21 +270,24 @@ func (k *work) adopt(b *models.Batch, now time.Duration) bool {
 	return true
 }
 
-// foundShort moves the lane towards handing over in memory when the disk was
-// found empty by a look that began then, and returns when to look again.
-func (l *lane) foundShort(began time.Duration) time.Duration {
+// foundShort moves the lane towards handing over in memory after a look that found
+// less than it asked for, and returns when to look again.
+func (l *lane) foundShort(k look) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.stance == behind:
-		l.stance, l.caught = catching, l.w.sinceStart()
-		return settleDown
-	case l.stance == catching && began-l.caught >= settleDown:
+		l.stance = catching
+	case l.stance == catching && k.settled:
+		// It was catching all the time: only this goroutine makes it so.
 		l.stance = ahead
-		l.fresh, l.parked = append(l.fresh, l.parked...), nil
-		signal(l.plan)
-	case l.stance == catching:
-		return settleDown - (began - l.caught)
+		for _, p := range l.parked {
+			l.lineUpLocked(p)
+		}
+		l.parked = nil
 	}
-	return beat
+	if l.stance == catching && l.leaving == 0 {
+		return 0
+	}
+	return beat // or as soon as the last of those commits has ended
 }

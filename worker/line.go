@@ -41,9 +41,9 @@ type line struct {
 	mu       sync.Mutex
 	gov      governor
 	pace     pace
-	queue    []*job // first come, first served
-	head     int    // where queue begins
-	flying   int    // sends under way
+	late     fifo // jobs of batches that came late, which go first
+	queue    fifo
+	flying   int // sends under way
 	resting  []*hand
 	used     time.Duration // last submit
 	checked  time.Duration // when the settings were last read
@@ -76,8 +76,12 @@ func (l *line) submit(j *job) bool {
 		l.mu.Unlock()
 		return false
 	}
-	if l.flying >= l.gov.window || l.head < len(l.queue) && l.pace.limited() || !l.mayLocked() {
-		l.queue = append(l.queue, j)
+	if l.flying >= l.gov.window || l.pace.limited() && l.waitingLocked() || !l.mayLocked() {
+		if j.work.late {
+			l.late.push(j)
+		} else {
+			l.queue.push(j)
+		}
 		l.mu.Unlock()
 		return true
 	}
@@ -126,7 +130,7 @@ func (l *line) work(j *job) {
 func (l *line) after(h *hand) *job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.flying <= l.gov.window && l.w.phase.Load() == working && l.head < len(l.queue) && l.mayLocked() {
+	if l.flying <= l.gov.window && l.w.phase.Load() == working && l.waitingLocked() && l.mayLocked() {
 		if j := l.popLocked(); j != nil {
 			return j
 		}
@@ -143,24 +147,22 @@ func (l *line) after(h *hand) *job {
 	return nil
 }
 
-// popLocked takes the job that has waited longest.
+// popLocked takes the job to send next, or returns nil.
 func (l *line) popLocked() *job {
-	if l.head == len(l.queue) {
-		return nil
+	if j := l.late.pop(); j != nil {
+		return j
 	}
-	j := l.queue[l.head]
-	l.queue[l.head] = nil
-	if l.head++; l.head == len(l.queue) {
-		l.queue, l.head = l.queue[:0], 0
-	}
-	return j
+	return l.queue.pop()
 }
+
+// waitingLocked reports whether jobs wait.
+func (l *line) waitingLocked() bool { return l.late.waits() || l.queue.waits() }
 
 // startMore puts hands to work after the window has grown.
 func (l *line) startMore() {
 	for {
 		l.mu.Lock()
-		if l.flying >= l.gov.window || l.w.phase.Load() != working || l.head == len(l.queue) || !l.mayLocked() {
+		if l.flying >= l.gov.window || l.w.phase.Load() != working || !l.waitingLocked() || !l.mayLocked() {
 			l.mu.Unlock()
 			return
 		}
@@ -192,13 +194,10 @@ func (l *line) startLocked(j *job) {
 func (l *line) putOffQueue(now time.Time) {
 	l.mu.Lock()
 	var jobs []*job
-	for _, j := range l.queue[l.head:] {
-		if l.blockedLocked(j, now) {
-			jobs = append(jobs, j)
+	for _, q := range []*fifo{&l.late, &l.queue} {
+		for j := q.first(); j != nil && l.blockedLocked(j, now); j = q.first() {
+			jobs = append(jobs, q.pop())
 		}
-	}
-	if len(jobs) > 0 { // blocked is the same for all
-		l.queue, l.head = nil, 0
 	}
 	l.mu.Unlock()
 	for _, j := range jobs {
@@ -255,7 +254,7 @@ func (l *line) learnLocked(cfg *models.SendConfig) {
 // does so only when nothing is under way, and reports whether it did.
 func (l *line) close(force bool) bool {
 	l.mu.Lock()
-	if !force && (l.flying > 0 || l.head < len(l.queue)) {
+	if !force && (l.flying > 0 || l.waitingLocked()) {
 		l.mu.Unlock()
 		return false
 	}

@@ -294,12 +294,12 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		own.CollapseKey = conversationKey(m)
 		j.msg = &own
 	}
-	p.badge(j, r.Device.Badge)
+	p.badge(j, models.Badge{N: r.Device.Badge, Revision: r.Device.BadgeRevision})
 }
 
 // badge decides the number on the icon: what the request says, else one more than
 // before. A message that was put off shows the number as it is by now.
-func (p *planner) badge(j *job, stored int) {
+func (p *planner) badge(j *job, stored models.Badge) {
 	c := &j.item.Content
 	if j.item.Message.Kind == models.KindSilent {
 		return
@@ -309,16 +309,17 @@ func (p *planner) badge(j *job, stored int) {
 	if j.fresh {
 		switch {
 		case c.Badge != nil:
-			n = max(*c.Badge, 0)
+			n.N = max(*c.Badge, 0)
 		case j.item.Message.Kind == models.KindBadge:
 			return // nothing to set; the vendor's package says so
 		default:
-			n++
+			n.N++
+			j.counted = true
 		}
 		b.set(j.from.DeviceID, n, !p.counted[j.from.DeviceID])
 		p.counted[j.from.DeviceID] = true
 	}
-	j.badge = n
+	j.badge = n.N
 	j.target[0].Badge = &j.badge // pointed anew once the jobs stay where they are
 }
 

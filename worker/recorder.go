@@ -242,7 +242,7 @@ func (r *recorder) done(k *work, rest *models.Batch, began time.Duration) {
 		freed = 0
 	case rest == nil:
 		k.over = true
-		l.w.metrics.age.Observe(time.Since(k.taken).Seconds())
+		l.w.metrics.age.Observe((l.w.sinceStart() - k.came).Seconds())
 	default:
 		k.batch, k.renewed, k.valid = rest, began, began+models.LeaseTime-leaseMargin
 		k.flushed = l.w.sinceStart()

@@ -134,7 +134,7 @@ func (l *line) report(o push.Outcome, start, now time.Time) {
 		l.gov.answered()
 	}
 	_, rests := l.gov.resting(now)
-	waiting := l.head < len(l.queue)
+	waiting := l.waitingLocked()
 	l.mu.Unlock()
 	switch {
 	case !waiting:

@@ -213,12 +213,14 @@ func (w *Worker) Take(d *models.DB, b *models.Batch) { w.take(d, b) }
 // Forget implements models.HandOver.
 func (w *Worker) Forget(d *models.DB, n int) { w.byDB[d].forget(n) }
 
-func (w *Worker) reserve(d Database, n int) bool {
-	l := w.byDB[d]
-	return l != nil && w.phase.Load() == working && l.reserve(n)
-}
+// Left implements models.HandOver.
+func (w *Worker) Left(d *models.DB) { w.left(d) }
+
+func (w *Worker) reserve(d Database, n int) bool { return w.byDB[d].reserve(n) }
 
 func (w *Worker) take(d Database, b *models.Batch) { w.byDB[d].take(b) }
+
+func (w *Worker) left(d Database) { w.byDB[d].left() }
 
 // Start begins to claim, send and record, and returns at once. On SQLite it
 // frees every lease first, because the process that held them is gone. It must

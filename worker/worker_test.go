@@ -139,6 +139,40 @@ func TestBadge(t *testing.T) {
 	})
 }
 
+// A phone that sets its badge while messages are on their way is not overruled, and
+// what comes afterwards counts on from its number.
+func TestPhoneSetsBadge(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.device(1, "alice", func(x *models.Reach) { x.Device.Badge = 3 })
+		r.vendor.set(slowly(time.Second))
+		r.start()
+		r.accept(r.message("alice"), r.message("alice"))
+		r.wait(500 * time.Millisecond)
+		r.db.mu.Lock()
+		r.db.devices[1].Device.Badge, r.db.devices[1].Device.BadgeRevision = 0, 1
+		r.db.mu.Unlock()
+		r.accept(r.message("alice"))
+		r.wait(1100 * time.Millisecond) // the first is recorded, the second on its way
+		if n := r.db.devices[1].Device.Badge; n > 1 {
+			t.Errorf("stored badge %d, which the phone had set to 0", n)
+		}
+		r.wait(10 * time.Second)
+		r.accept(r.message("alice"))
+		r.wait(2 * time.Second)
+		var got []int
+		for _, p := range r.vendor.list() {
+			got = append(got, p.badge)
+		}
+		if want := []int{4, 5, 1, 2}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("badges %v, want %v", got, want)
+		}
+		if n := r.db.devices[1].Device.Badge; n != 2 {
+			t.Errorf("stored badge %d, want 2", n)
+		}
+		r.stop()
+	})
+}
+
 // A message that is tried again shows the number as it is by then and does not
 // change it.
 func TestBadgeOfRetry(t *testing.T) {

@@ -162,8 +162,11 @@ func Eval[T any](b *Browser, expression string) T {
 // none means that it found nothing.
 func (b *Browser) Axe() []string {
 	b.t.Helper()
+	if !Eval[bool](b, `typeof axe === "object"`) { // half a megabyte, once a page
+		Eval[bool](b, b.axe+`; true`)
+	}
 	// Colours on their way from one state to another would be measured half-way.
-	raw := Eval[string](b, b.axe+`;
+	raw := Eval[string](b, `
 		document.getAnimations().forEach((a) => { try { a.finish(); } catch { a.cancel(); } });
 		axe.run(document, { resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations.map((v) =>
 			({ id: v.id, help: v.help, nodes: v.nodes.slice(0, 5).map((n) => n.target.join(" ") + "  " + n.html.slice(0, 200) + "  " + (n.any[0]?.message || "")) }))))`)

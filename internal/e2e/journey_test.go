@@ -57,7 +57,7 @@ func TestJourney(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			s := newConsole(t, engine)
-			j := &journey{walker: newWalker(t, s, "zh-CN")}
+			j := &journey{walker: newWalker(t, s, "zh")}
 			j.fast = engine != "sqlite" // the pages are the same
 			start := time.Now()
 			for _, part := range []struct {

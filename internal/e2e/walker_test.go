@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,16 +21,23 @@ type walker struct {
 
 	t    *testing.T
 	base string
-	seen int  // pages looked at
-	fast bool // only what the browser refuses, not how pages look
+	lang string // of the pages: "zh" or "en"
+	seen int    // pages looked at
+	fast bool   // only what the browser refuses, not how pages look
 
+	screen  view            // what the walker sits at
+	views   []view          // how every page is looked at
 	refused map[string]bool // addresses that were asked to hear a refusal
 }
 
+// newWalker opens a browser at a desk, whose pages are looked at in both themes.
 func newWalker(t *testing.T, s *server, lang string) *walker {
 	t.Helper()
-	w := &walker{Browser: browser.New(t, lang), t: t, base: "http://" + s.address, refused: map[string]bool{}}
-	w.Size(1440, 900)
+	w := &walker{
+		Browser: browser.New(t, lang+"-"+map[string]string{"zh": "CN", "en": "US"}[lang]), t: t, base: "http://" + s.address, lang: lang,
+		screen: view{"", 1440, 900}, views: []view{{"light", 1440, 900}, {"dark", 1440, 900}}, refused: map[string]bool{},
+	}
+	w.Size(w.screen.width, w.screen.height)
 	return w
 }
 
@@ -86,59 +91,6 @@ func (w *walker) hides(words ...string) {
 		if strings.Contains(text, word) {
 			w.t.Errorf("%s says %q; it says: %.2000s", w.path(), word, text)
 		}
-	}
-}
-
-// look checks the page as it stands: axe finds nothing in either theme, nothing runs
-// out of it, and the browser refused nothing.
-func (w *walker) look() {
-	w.t.Helper()
-	where := w.path()
-	w.seen++
-	if w.fast {
-		w.quiet(where)
-		return
-	}
-	before := browser.Eval[string](w.Browser, `document.documentElement.dataset.theme || ""`)
-	for _, theme := range []string{"light", "dark"} {
-		browser.Eval[bool](w.Browser, `(document.documentElement.dataset.theme = "`+theme+`", true)`)
-		for _, fault := range w.Axe() {
-			w.t.Errorf("%s, %s: %s", where, theme, fault)
-		}
-		w.picture(theme)
-	}
-	browser.Eval[bool](w.Browser, `((t) => { if (t) document.documentElement.dataset.theme = t; else delete document.documentElement.dataset.theme; return true; })("`+before+`")`)
-	if over := browser.Eval[int](w.Browser, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		w.t.Errorf("%s runs %d px out of the page", where, over)
-	}
-	w.quiet(where)
-}
-
-// quiet checks that the browser refused and missed nothing. It writes a line of its
-// own for every answer that is not a success: right for a form that was answered 422,
-// and for what the test asked to be refused.
-func (w *walker) quiet(where string) {
-	w.t.Helper()
-	for _, m := range w.Messages() {
-		load := strings.Contains(m, "Failed to load resource")
-		address := strings.TrimPrefix(m[strings.LastIndex(m, " ")+1:], w.base)
-		if strings.HasPrefix(m, "debug:") || strings.HasPrefix(m, "info:") || load && (strings.Contains(m, "422") || w.refused[address]) {
-			continue
-		}
-		w.t.Errorf("%s: the browser says: %s", where, m)
-	}
-}
-
-// picture keeps the page for a person to look at, when PICTURES names a folder.
-func (w *walker) picture(theme string) {
-	dir := os.Getenv("PICTURES")
-	if dir == "" {
-		return
-	}
-	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(browser.Eval[string](w.Browser, "location.pathname"), "-")
-	name = fmt.Sprintf("%s-%02d%s-%s.png", strings.ReplaceAll(w.t.Name(), "/", "-"), w.seen, name, theme)
-	if err := os.WriteFile(filepath.Join(dir, name), w.Picture(), 0o600); err != nil {
-		w.t.Error(err)
 	}
 }
 
@@ -279,10 +231,9 @@ func (w *walker) upload(name, file string) {
 	w.Do(chromedp.SetUploadFiles(w.here(`[name="`+name+`"]`), []string{file}))
 }
 
-// word is the Chinese or the English word, by the page's language.
+// word is the Chinese or the English word, by the walker's language.
 func (w *walker) word(zh, en string) string {
-	w.t.Helper()
-	if browser.Eval[string](w.Browser, "document.documentElement.lang") == "en" {
+	if w.lang == "en" {
 		return en
 	}
 	return zh
@@ -314,7 +265,7 @@ func (w *walker) setUp(s *server, name, password string) {
 	w.t.Helper()
 	w.Open(setupLink(w.t, s))
 	w.look()
-	w.write("account", "蓝鲸科技")
+	w.write("account", w.word("蓝鲸科技", "Whale Chat Ltd"))
 	w.write("name", name)
 	w.write("password", password)
 	w.write("password2", password)

@@ -69,6 +69,7 @@ func (e FormErrors) Get(field string) string { return e[field] }
 
 // Option is one choice of a select, radio group or segmented switch.
 type Option struct {
+	Lang    string // of the label, where it is not the page's
 	Value   string
 	Label   string
 	Note    string          // second line of a radio card

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,14 +50,17 @@ func (h *console) plansPage(c echo.Context) (views.PlansPage, error) {
 	if p.IMOnly {
 		p.GuideURL = a.Base + "/config" + "#full"
 	}
+	list = slices.DeleteFunc(list, func(plan models.Plan) bool {
+		return p.Search != "" && !strings.Contains(strings.ToLower(planName(ctx, &plan)), strings.ToLower(p.Search))
+	})
+	trends, err := h.Store.PlanTrends(ctx, a.Scope, planIDs(list), models.StatsFilter{
+		From: k.now.AddDate(0, 0, 1-sparkDays), To: k.now, Zone: k.zone, Sandbox: a.App.Sandbox,
+	})
+	if err != nil {
+		return views.PlansPage{}, err
+	}
 	for _, plan := range list {
-		if p.Search != "" && !strings.Contains(strings.ToLower(planName(ctx, &plan)), strings.ToLower(p.Search)) {
-			continue
-		}
-		row, err := h.planRow(ctx, a, plan, k)
-		if err != nil {
-			return views.PlansPage{}, err
-		}
+		row := planRow(ctx, plan, trends[plan.ID])
 		row.URL = base + "/" + number(plan.ID)
 		if may && !plan.IsIM() {
 			row.EditURL, row.DeleteURL = row.URL+"/edit", row.URL+"/delete"
@@ -67,27 +71,30 @@ func (h *console) plansPage(c echo.Context) (views.PlansPage, error) {
 	return p, nil
 }
 
-func (h *console) planRow(ctx context.Context, a appPage, plan models.Plan, k clock) (views.PlanRow, error) {
-	st, err := h.Store.PlanStats(ctx, a.Scope, models.StatsFilter{
-		PlanID: plan.ID, From: k.now.AddDate(0, 0, 1-sparkDays), To: k.now, Zone: k.zone, Sandbox: a.App.Sandbox,
-	})
-	if err != nil {
-		return views.PlanRow{}, err
+func planIDs(list []models.Plan) []int64 {
+	out := make([]int64, 0, len(list))
+	for _, plan := range list {
+		out = append(out, plan.ID)
 	}
-	row := views.PlanRow{
-		Name: planName(ctx, &plan), Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil,
-		Finding: locale.T(ctx, "plan.spark_finding", "N", thousands(st.Total.Accepted)),
-	}
+	return out
+}
+
+// planRow is a plan in the list, with its last sparkDays days.
+func planRow(ctx context.Context, plan models.Plan, days []models.DayFunnel) views.PlanRow {
+	row := views.PlanRow{Name: planName(ctx, &plan), Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil}
 	if row.System {
 		row.Note = locale.T(ctx, "plan.im_note")
 	}
-	for _, d := range st.Days {
+	var sum int64
+	for _, d := range days {
+		sum += d.Accepted
 		row.Trend = append(row.Trend, float64(d.Accepted))
 	}
-	yesterday := st.Days[len(st.Days)-2].Funnel
+	row.Finding = locale.T(ctx, "plan.spark_finding", "N", thousands(sum))
+	yesterday := days[len(days)-2].Funnel
 	row.Yesterday = thousands(yesterday.Accepted)
 	row.Arrival, row.Click = rate(yesterday.Arrived, yesterday.Accepted), rate(yesterday.Clicked, yesterday.Arrived)
-	return row, nil
+	return row
 }
 
 // planName is what a plan is called: the one of IM messages by the reader's language.

@@ -218,7 +218,7 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 		return err
 	}
 	now := h.Now()
-	sample := b.Sample(web.T(c, "sandbox.friend"), to, sampleID(), now)
+	sample := b.Sample(web.T(c, "sandbox.friend"), to, sampleID(), web.T(c, "sandbox.sample_text"), now)
 	var answer struct {
 		Accepted int `json:"accepted"`
 	}

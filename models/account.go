@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,19 @@ const (
 
 // Languages lists them, the default first.
 func Languages() []string { return []string{LanguageChinese, LanguageEnglish} }
+
+// GenericText is what a phone shows for a message that says nothing readable, or
+// whose text the vendor shall not see, in an account's language. It goes to a phone
+// and not to a page, so it is no entry of the message catalog.
+func GenericText(language string) string {
+	if IsEnglish(language) {
+		return "You have a new message"
+	}
+	return "收到一条新消息"
+}
+
+// IsEnglish reports whether texts for phones are English in a language.
+func IsEnglish(language string) bool { return strings.HasPrefix(language, LanguageEnglish) }
 
 // Location returns the account's time zone, UTC if the system does not know it.
 func (a *Account) Location() *time.Location {

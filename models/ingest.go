@@ -70,7 +70,7 @@ type ingestCache struct {
 	version int
 }
 
-// IngestBySecret finds the IM app whose current secret, or previous one within
+// IngestBySecret finds the IM app whose current secret, or an earlier one within
 // its 24 hours, is given. A change made elsewhere is seen within a second.
 // NotFound when there is none.
 func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, error) {
@@ -123,8 +123,9 @@ func (s *Store) loadIngest(ctx context.Context, hash []byte, now time.Time) (Ing
 	}
 	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
-		WHERE (i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)) AND i.deleted_at IS NULL
-		LIMIT 1`, hash, hash, now).Take(&im).Error
+		WHERE (i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)
+			OR i.id = (SELECT o.im_app_id FROM im_app_old_secrets o WHERE o.hash = ? AND o.expires_at > ?)) AND i.deleted_at IS NULL
+		LIMIT 1`, hash, hash, now, hash, now).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, notFound("im_app")
 	}

@@ -128,7 +128,7 @@ func TestAuthorizationFlow(t *testing.T) {
 			t.Errorf("the ingest address speaks %q", in.Language())
 		}
 		must(t, s.Release(ctx, w.main, z.ID))
-		refused(t, s.Release(ctx, w.main, z.ID), NotFound, "")
+		refused(t, s.Release(ctx, w.main, z.ID), Conflict, "errors.authorization.released")
 		if in, err = s.IngestBySecret(ctx, w.secret.Reveal()); err != nil || in.Authorized() {
 			t.Errorf("after release: authorized %v, %v", in.Authorized(), err)
 		}

@@ -140,16 +140,24 @@ func (h *console) setUp(ctx echo.Context) error {
 		return err
 	}
 	page := views.SetupPage{Token: f.Token, Account: f.Account, Name: f.Name}
+	in := models.MainAccount{Name: f.Account, UserName: f.Name, Password: f.Password}
 	if f.Password != f.Again {
 		// Whether the link works must be known before the form says anything else.
 		if err := h.Store.CheckSetupToken(ctx.Request().Context(), f.Token); err != nil {
 			return h.setupRefused(ctx, err)
 		}
-		page.Chrome, page.Errors = web.Chrome(ctx), c.FormErrors{"password2": web.T(ctx, "auth.again_mismatch")}
+		faults, err := formFaults(ctx, in.Check())
+		if err != nil {
+			return err
+		}
+		if faults == nil {
+			faults = c.FormErrors{}
+		}
+		faults["password2"] = web.T(ctx, "auth.again_mismatch")
+		page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
 		return web.FormPage(ctx, views.Setup(page))
 	}
-	u, err := h.Store.SetUp(ctx.Request().Context(), f.Token,
-		models.MainAccount{Name: f.Account, UserName: f.Name, Password: f.Password}, ctx.RealIP())
+	u, err := h.Store.SetUp(ctx.Request().Context(), f.Token, in, ctx.RealIP())
 	if err != nil {
 		var e *models.Error
 		if !errors.As(err, &e) || e.Field == "" {

@@ -145,3 +145,25 @@ func TestAccount(t *testing.T) {
 		v.Get("/audit").Has("Europe/Berlin", "内容保留 原来： 0", "7")
 	})
 }
+
+// A form says everything that is wrong with it at once, one message per field.
+func TestFormsNameEveryFault(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	v := s.Login(s.Account("owner"))
+	for _, c := range []struct {
+		path   string
+		form   []string
+		fields []string
+	}{
+		{"/users/new", []string{"name", "", "password", "short", "role", "boss", "scope", "some"}, []string{"name", "password", "role", "scope"}},
+		{"/users/new", []string{"name", "", "password", "short", "role", "read", "scope", "all"}, []string{"name", "password"}},
+		{"/im-apps/new", []string{"name", "", "bridge", "generic", "sdk_app_id", "0", "allow_ips", "nowhere"}, []string{"name", "allow_ips"}},
+	} {
+		p := v.Post(c.path, c.form...).Want(http.StatusUnprocessableEntity)
+		for _, field := range c.fields {
+			if p.FieldError(field) == "" {
+				t.Errorf("%s: nothing is said about %s", c.path, field)
+			}
+		}
+	}
+}

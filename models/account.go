@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,17 +68,20 @@ type MainAccount struct {
 	Password string
 }
 
+// Check finds everything that is wrong with the form.
+func (in MainAccount) Check() error {
+	_, err := in.check()
+	return err
+}
+
 // check trims the names and applies the rules; fields are account_name, name and
 // password.
 func (in MainAccount) check() (MainAccount, error) {
-	var err error
-	if in.Name, err = label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName); err != nil {
-		return in, err
-	}
-	if in.UserName, err = userName(in.UserName); err != nil {
-		return in, err
-	}
-	return in, checkPassword(in.Password, in.UserName, "password")
+	name, err1 := label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName)
+	user, err2 := userName(in.UserName)
+	err := errors.Join(err1, err2, checkPassword(in.Password, in.UserName, "password"))
+	in.Name, in.UserName = name, user
+	return in, err
 }
 
 // CreateMainAccount creates an account with its main user, as the command line

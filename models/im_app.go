@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -73,17 +74,15 @@ type IMAppInput struct {
 
 // check applies the rules; bridges are the ids of those that exist.
 func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
-	var err error
-	if in.Name, err = label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName); err != nil {
-		return in, err
-	}
-	if !slices.Contains(bridges, in.Bridge) {
-		return in, invalid("bridge", "errors.im_app.bridge", nil)
-	}
-	if in.SDKAppID < 0 || in.SDKAppID > maxSDKAppID {
-		return in, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)
-	}
-	in.AllowIPs, err = checkAllowIPs(in.AllowIPs)
+	name, err1 := label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName)
+	allow, err2 := checkAllowIPs(in.AllowIPs)
+	err := errors.Join(
+		err1,
+		unless(slices.Contains(bridges, in.Bridge), invalid("bridge", "errors.im_app.bridge", nil)),
+		unless(in.SDKAppID >= 0 && in.SDKAppID <= maxSDKAppID, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)),
+		err2,
+	)
+	in.Name, in.AllowIPs = name, allow
 	return in, err
 }
 

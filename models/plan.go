@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -49,12 +50,9 @@ func (p *Plan) Changeable() error {
 func (p *Plan) facts() facts { return facts{"name": p.Name, "description": p.Description} }
 
 func checkPlan(name, description string) (string, string, error) {
-	name, err := label(name, "name", "errors.plan.name_missing", MaxPlanName)
-	if err != nil {
-		return "", "", err
-	}
-	description, err = label(description, "description", "", MaxPlanDescription)
-	return name, description, err
+	name, err1 := label(name, "name", "errors.plan.name_missing", MaxPlanName)
+	description, err2 := label(description, "description", "", MaxPlanDescription)
+	return name, description, errors.Join(err1, err2)
 }
 
 // viewApp checks that the actor may see the app, for reads of what belongs to it.

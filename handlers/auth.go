@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -134,6 +135,14 @@ func (h *console) setupRefused(ctx echo.Context, err error) error {
 	return err
 }
 
+// setupAgain draws the form again. Its address has no token, which a change of the
+// language must not lose.
+func setupAgain(ctx echo.Context, page views.SetupPage, faults c.FormErrors) error {
+	page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
+	page.Chrome.Path = "/setup?token=" + url.QueryEscape(page.Token)
+	return web.FormPage(ctx, views.Setup(page))
+}
+
 func (h *console) setUp(ctx echo.Context) error {
 	var f setupForm
 	if err := web.Bind(ctx, &f); err != nil {
@@ -154,8 +163,7 @@ func (h *console) setUp(ctx echo.Context) error {
 			faults = c.FormErrors{}
 		}
 		faults["password2"] = web.T(ctx, "auth.again_mismatch")
-		page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
-		return web.FormPage(ctx, views.Setup(page))
+		return setupAgain(ctx, page, faults)
 	}
 	u, err := h.Store.SetUp(ctx.Request().Context(), f.Token, in, ctx.RealIP())
 	if err != nil {
@@ -167,8 +175,7 @@ func (h *console) setUp(ctx echo.Context) error {
 		if err != nil {
 			return err
 		}
-		page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
-		return web.FormPage(ctx, views.Setup(page))
+		return setupAgain(ctx, page, faults)
 	}
 	token, err := h.Store.StartSession(ctx.Request().Context(), u, ctx.RealIP(), ctx.Request().UserAgent())
 	if err != nil {

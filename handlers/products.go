@@ -3,9 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -61,51 +59,6 @@ func (h *console) productsPage(ctx echo.Context, query string) (views.ProductsPa
 	}
 	p.Chrome = web.Chrome(ctx)
 	return p, nil
-}
-
-// productsPerPage is how many products a page shows: a thousand at once are a page of
-// five megabytes.
-const productsPerPage = 30
-
-// productsShown cuts the page that keys ask for, newest first, and says how many
-// products stand before it.
-func productsShown(all []models.ProductView, keys web.Keyset) ([]models.ProductView, int) {
-	first := 0
-	if id, err := strconv.ParseInt(keys.After, 10, 64); err == nil {
-		first = olderThan(all, id)
-	} else if id, err := strconv.ParseInt(keys.Before, 10, 64); err == nil {
-		first = max(olderThan(all, id+1)-productsPerPage, 0)
-	}
-	if first >= len(all) {
-		first = 0 // what stood there was deleted meanwhile
-	}
-	return all[first:min(first+productsPerPage, len(all))], first
-}
-
-// olderThan returns the place of the first product made before the one of the id.
-func olderThan(all []models.ProductView, id int64) int {
-	if n := slices.IndexFunc(all, func(p models.ProductView) bool { return p.ID < id }); n >= 0 {
-		return n
-	}
-	return len(all)
-}
-
-// productsNext returns the addresses of the pages before and after shown.
-func productsNext(query string, shown []models.ProductView, first, total int) (previous, next string) {
-	address := func(key string, id int64) string {
-		q := url.Values{key: {number(id)}}
-		if query != "" {
-			q.Set("q", query)
-		}
-		return "/products?" + q.Encode()
-	}
-	if first > 0 && len(shown) > 0 {
-		previous = address("before", shown[0].ID)
-	}
-	if n := len(shown); n > 0 && first+n < total {
-		next = address("after", shown[n-1].ID)
-	}
-	return previous, next
 }
 
 // mayCreateProduct reports whether who may create products: who sees only chosen
@@ -181,7 +134,7 @@ func (f productForm) input() models.ProductInput {
 func (h *console) productDialog(ctx context.Context, f productForm, faults c.FormErrors) templ.Component {
 	return views.ProductDialog(views.ProductForm{
 		Action: "/products/new", Name: f.Name, Category: f.Category, Detail: f.Description, Region: f.Region,
-		Platforms: f.Platforms, Categories: categoryOptions(ctx), Regions: h.regionOptions(ctx),
+		Platforms: f.Platforms, Categories: categoryOptions(ctx), Regions: h.regionOptions(ctx), RegionHint: h.regionHint(),
 		AllApps: platformOptions(models.Platforms()), Errors: faults, MaxName: models.MaxProductName, MaxDetail: models.MaxProductDescription,
 	})
 }
@@ -355,6 +308,17 @@ func platformOptions(platforms []string) []c.Option {
 		out = append(out, c.Option{Value: p, Label: platformWord(p), Icon: platformIcon(p)})
 	}
 	return out
+}
+
+// regionHint is the key of the advice on where to store data: the usual one names the
+// four places of the default, which may not be there.
+func (h *console) regionHint() string {
+	for _, id := range []string{"ap-guangzhou", "ap-shanghai", "ap-hongkong", "ap-singapore"} {
+		if !slices.ContainsFunc(h.Store.Regions, func(r models.Region) bool { return r.ID == id }) {
+			return "products.region_hint_own"
+		}
+	}
+	return "products.region_hint"
 }
 
 // regionOptions offers the configured regions; those of the default four say whom

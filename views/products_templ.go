@@ -835,6 +835,7 @@ type ProductForm struct {
 	MaxDetail  int
 	Categories []c.Option
 	Regions    []c.Option
+	RegionHint string     // key of the advice under them
 	AllApps    []c.Option // platforms
 	Errors     c.FormErrors
 }
@@ -894,7 +895,7 @@ func ProductDialog(f ProductForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if !f.Edit {
-				templ_7745c5c3_Err = c.Field(c.Input{Name: "region", Kind: "radio", Two: true, Label: locale.T(ctx, "products.region"), Value: f.Region, Required: true, Options: f.Regions, Hint: locale.T(ctx, "products.region_hint"), Error: f.Errors.Get("region")}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = c.Field(c.Input{Name: "region", Kind: "radio", Two: true, Label: locale.T(ctx, "products.region"), Value: f.Region, Required: true, Options: f.Regions, Hint: locale.T(ctx, f.RegionHint), Error: f.Errors.Get("region")}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -914,7 +915,7 @@ func ProductDialog(f ProductForm) templ.Component {
 				var templ_7745c5c3_Var37 string
 				templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(locale.T(ctx, "products.region_fixed", "Region", f.Region))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `products.templ`, Line: 241, Col: 79}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `products.templ`, Line: 242, Col: 79}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 				if templ_7745c5c3_Err != nil {

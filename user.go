@@ -172,6 +172,13 @@ func productIDs(text string) ([]int64, error) {
 // explain puts what models says about an error into English words, as the console
 // would.
 func explain(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined at the top
+		var all []error
+		for _, one := range several.Unwrap() {
+			all = append(all, explain(one))
+		}
+		return errors.Join(all...)
+	}
 	var e *models.Error
 	if !errors.As(err, &e) || e.Key == "" {
 		return err

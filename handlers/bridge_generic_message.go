@@ -82,6 +82,7 @@ type genericBody struct {
 // genericDraft is a message being understood.
 type genericDraft struct {
 	now        time.Time
+	language   string
 	fallbackID string
 
 	body       genericBody
@@ -303,7 +304,7 @@ func (d *genericDraft) text() {
 	if d.base.Kind == models.KindAlert {
 		c.Speaker = speaker(d.senderName, d.body.Conversation.Name)
 		if c.Body == "" {
-			c.Body = genericText
+			c.Body = models.GenericText(d.language)
 		}
 		if cleanText(c.Title) == "" {
 			c.Body = withSpeaker(c.Speaker, c.Body)

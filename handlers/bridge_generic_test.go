@@ -76,8 +76,8 @@ func TestGenericText(t *testing.T) {
 		{`{"to":"b","title":"T","body":"hi","from":{"id":"a","name":"A"}}`, "T", "hi"},
 		{`{"to":"b","body":"hi","conversation":{"name":"G"}}`, "", "(G):hi"},
 		{`{"to":"b","body":"hi","from":{"name":"A\nB"},"conversation":{"name":"G"}}`, "", "A B(G)：hi"},
-		{`{"to":"b"}`, "", genericText},
-		{`{"to":"b","body":" \u0000 ","from":{"name":"A"}}`, "", "A：" + genericText},
+		{`{"to":"b"}`, "", models.GenericText("")},
+		{`{"to":"b","body":" \u0000 ","from":{"name":"A"}}`, "", "A：" + models.GenericText("")},
 		{`{"to":"b","title":"` + strings.Repeat("字", 200) + `","body":"x"}`, strings.Repeat("字", models.MaxTitleRunes-1) + "…", "x"},
 	} {
 		got, err := genericBridge{}.parse(genericRequest(c.body))

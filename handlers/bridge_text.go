@@ -8,10 +8,6 @@ import (
 	"hongyan/models"
 )
 
-// genericText is what a phone shows for a message that says nothing readable:
-// encrypted, empty, or of a kind that nobody described.
-const genericText = "收到一条新消息"
-
 // cleanText makes s storable and showable: valid UTF-8 without control characters
 // (PostgreSQL refuses NUL in text, and one such message would fail the whole
 // commit that it shares with others), and without space around it.

@@ -139,6 +139,24 @@ func TestSimulatorSettings(t *testing.T) {
 	})
 }
 
+// A simulator in another process has neither our inbox nor our settings: the page
+// says so and offers nothing that would not work.
+func TestSandboxElsewhere(t *testing.T) {
+	s := newSite(t, models.SQLite, func(d *Deps) { d.SimulatorAt = "127.0.0.1:2197" })
+	main := s.Account("lin")
+	_, apps := s.Product(main, "蓝鲸", models.PlatformIOS)
+	box := appBase(apps[0].ID) + "/sandbox"
+	v := s.Login(main)
+	p := v.Get(box).Want(200).Has("127.0.0.1:2197", "没有收件箱").HasNot("收到的消息", "模拟器设置", "点按通知可以")
+	p.NoLink(box + "/settings").NoLink(box + "/clear").Link(appBase(apps[0].ID) + "/plans")
+	p.Submit(box + "/switch").To(box).Has("沙箱已开启")
+	v.Post(box+"/settings", "latency_ms", "1", "error_percent", "1", "mix", "mixed").Want(404)
+	v.Post(box + "/clear").Want(404)
+	en := s.Login(main)
+	en.Lang = "en"
+	en.Get(box).Want(200).Has("The simulator runs in another process (127.0.0.1:2197)", "no inbox")
+}
+
 // An app that no simulator can send for says so, and so does a server without any.
 func TestSandboxUnfit(t *testing.T) {
 	r := newReady(t, models.SQLite)

@@ -74,6 +74,15 @@ func conflict(key string, data map[string]any) *Error {
 	return &Error{Kind: Conflict, Key: key, Data: data}
 }
 
+// unless returns e when a rule is broken, as an error that errors.Join takes: a form
+// is told everything that is wrong with it at once.
+func unless(ok bool, e *Error) error {
+	if ok {
+		return nil
+	}
+	return e
+}
+
 // found turns GORM's "record not found" into NotFound with the given key and
 // leaves every other error alone.
 func found(err error, key string) error {

@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -31,6 +33,7 @@ type SendConfig struct {
 	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
 	TextMode         string
+	HideKey          Secret // hides conversations from the vendor, unless TextMode is TextFull
 	ContentDays      int    // how long the account keeps content; 0 wipes it once settled
 	Language         string // of generic texts
 	Credentials      []SendCredential
@@ -68,6 +71,11 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		Name: app.Name, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
 		ContentDays: app.ContentDays, Language: app.Language,
 	}
+	if c.TextMode != TextFull {
+		if c.HideKey, err = s.hideKey(&app.App); err != nil {
+			return nil, err
+		}
+	}
 	for i := range rows {
 		fields, err := s.openFields(&rows[i])
 		if err != nil {
@@ -79,4 +87,19 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		})
 	}
 	return c, nil
+}
+
+// hideKey derives the key that an app's conversation ids are hashed with before a
+// vendor sees them. Such ids are names and phone numbers, and a hash without a secret
+// would be guessed at once. It changes with the app's SecretKey.
+func (s *Store) hideKey(a *App) (Secret, error) {
+	secret, err := s.keys.Open(a.SealedSecretKey, keyPlace("secret_key", a.ID))
+	if err != nil {
+		return "", err
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "hongyan conversation", sha256.Size)
+	if err != nil {
+		return "", fmt.Errorf("models: send config: %w", err)
+	}
+	return Secret(key), nil
 }

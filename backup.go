@@ -57,6 +57,10 @@ func backupCommand(ctx context.Context, call invocation) error {
 	}
 	if !cfg.SQLite() {
 		printDump(call, cfg)
+		if f.NArg() > 0 {
+			// Whoever names a folder expects something in it.
+			return errors.New("nothing was copied: run the commands above")
+		}
 		return nil
 	}
 	dir := f.Arg(0)

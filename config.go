@@ -230,12 +230,22 @@ func (c Config) contradictions(bad *configError) []string {
 		out = append(out, "SECRET_KEY: needed on Postgres, the same in every process. Make one with: openssl rand -base64 32 > secret.key, and set SECRET_KEY_FILE=secret.key")
 	}
 	for _, r := range c.Regions {
+		if isPostgres(r.Database) {
+			if err := models.CheckDatabaseURL(r.Database); err != nil {
+				out = append(out, fmt.Sprintf("REGIONS: database_url of %s: %v", r.ID, err))
+			}
+		}
 		if r.Database != "" && c.SQLite() == isPostgres(r.Database) {
 			out = append(out, fmt.Sprintf("REGIONS: the database_url of %s must be on the same engine as the main database", r.ID))
 		}
 	}
 	if (c.SandboxAPNs == "") != (c.SandboxCA == "") {
 		out = append(out, "SANDBOX_APNS_ADDR: set it together with SANDBOX_CA_FILE, or neither")
+	}
+	if c.SandboxCA != "" && c.Sandbox {
+		if _, err := os.Stat(c.SandboxCA); err != nil {
+			out = append(out, fmt.Sprintf("SANDBOX_CA_FILE: %v; is `hongyan sandbox` running?", err))
+		}
 	}
 	return out
 }
@@ -330,7 +340,7 @@ func postgresURL(c *Config, v string) error {
 		return errors.New("not a postgres://user:password@host/database URL (is a character of the password not percent-encoded?)")
 	}
 	c.DatabaseURL = v
-	return nil
+	return models.CheckDatabaseURL(v)
 }
 
 func secretKey(c *Config, v string) error {

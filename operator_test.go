@@ -2,8 +2,11 @@ package main
 
 import (
 	"database/sql"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -155,4 +158,81 @@ func TestConfigFindsMore(t *testing.T) {
 	if err := models.CheckDatabaseURL("postgres://u:hunter2@db:port/x"); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a wrong port: %v", err)
 	}
+}
+
+// The lines that backup prints do what they say: run as they are, over the database
+// they were taken from, they bring it back to that moment, partitions and all.
+func TestPrintedDumpRestores(t *testing.T) {
+	t.Parallel()
+	pairs := installation(t, "postgres")
+	must(t, pairs, "migrate")
+	lines := regexp.MustCompile(`(?m)^  ((?:pg_dump|psql|pg_restore) .*)$`).FindAllStringSubmatch(must(t, pairs, "backup"), -1)
+	if len(lines) != 3 {
+		t.Fatalf("printed %d commands: %v", len(lines), lines)
+	}
+	address, err := url.Parse(pairs["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := address.User.Password() // which the lines leave out
+	dir := t.TempDir()
+	shell := func(line string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PATH="+postgresPath(t), "PGPASSWORD="+password)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+	db, err := sql.Open("pgx", pairs["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	count := func() (n int) {
+		t.Helper()
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM setup_tokens").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	must(t, pairs, "user", "setup-link")
+	shell(lines[0][1])
+	if _, err := db.ExecContext(t.Context(), "DELETE FROM setup_tokens"); err != nil || count() != 0 {
+		t.Fatal("the token is still there", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	shell(lines[1][1])
+	shell(lines[2][1])
+	if db, err = sql.Open("pgx", pairs["DATABASE_URL"]); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d setup tokens after the restore, want 1", n)
+	}
+	must(t, pairs, "doctor")
+	boot(t, pairs)
+}
+
+// postgresPath is PATH with PostgreSQL's programs where Debian keeps them.
+func postgresPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("PATH")
+	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range folders {
+		path = folder + ":" + path
+	}
+	for folder := range strings.SplitSeq(path, ":") {
+		if _, err := os.Stat(filepath.Join(folder, "pg_restore")); err == nil {
+			return path
+		}
+	}
+	t.Skip("no pg_dump and pg_restore here, only a server elsewhere")
+	return ""
 }

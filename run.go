@@ -222,6 +222,7 @@ func (s *process) newServer() (*web.Server, error) {
 	}
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
+		SandboxElsewhere:  s.cfg.SandboxAPNs != "",
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
 		SandboxCredential: s.sandboxCredential(), Channels: registry.Lookup, Simulator: s.simulator, Self: s.self,
 	})

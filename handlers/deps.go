@@ -24,6 +24,9 @@ type Deps struct {
 	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.
 	Sandbox bool
+	// SandboxElsewhere says that the simulators run in a process of their own, which
+	// keeps no inbox.
+	SandboxElsewhere bool
 	// SandboxCredential is the credential that the simulators accept, for the button
 	// that gives it to an app. It is the same in every process.
 	SandboxCredential models.CredentialInput

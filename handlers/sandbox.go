@@ -76,6 +76,7 @@ func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxFo
 		p.Chrome = web.Chrome(c)
 		return web.Render(c, status, views.Sandbox(p))
 	}
+	p.Elsewhere = h.SandboxElsewhere
 	k, err := h.clock(c)
 	if err != nil {
 		return err

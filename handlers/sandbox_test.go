@@ -9,12 +9,20 @@ import (
 	"hongyan/models"
 )
 
+// Where the simulators run apart the page says that its inbox stays empty.
+func TestSandboxElsewhere(t *testing.T) {
+	s := newSite(t, models.SQLite, func(d *Deps) { d.SandboxElsewhere = true })
+	owner := s.Account("main")
+	_, apps := s.Product(owner, "Whale")
+	s.Login(owner).Get(appBase(apps[1].ID) + "/sandbox").Want(200).Has("SANDBOX_APNS_ADDR")
+}
+
 // TestSandboxJourney walks from an app without anything to a tapped notification;
 // the worker's part, putting the push into the inbox, is played here.
 func TestSandboxJourney(t *testing.T) {
 	eachReady(t, func(t *testing.T, r *ready) {
 		box := r.base + "/sandbox"
-		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息")
+		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息").HasNot("SANDBOX_APNS_ADDR")
 		p = p.Submit(box+"/switch").To(box).Has("沙箱已开启", "生成沙箱密钥")
 		p = p.Submit(box+"/key").To(box).Has("沙箱密钥已保存", "授权给 IM 应用")
 		im, _ := r.IMApp(r.main, "Chat")

@@ -125,7 +125,7 @@ func options() []option {
 			func(c *Config, v string) (err error) { c.DiskMinFree, err = size(v); return err }},
 		{"SANDBOX", "word", "on", false, "on runs the simulators of the vendors' services, which an app in sandbox mode sends through; off does not.",
 			word(map[string]bool{"on": true, "off": false}, func(c *Config) *bool { return &c.Sandbox })},
-		{"SANDBOX_APNS_ADDR", "address", "", false, "An APNs simulator in another process (`hongyan sandbox`), as host:port. Empty: one in this process.",
+		{"SANDBOX_APNS_ADDR", "address", "", false, "An APNs simulator in another process (`hongyan sandbox`, started with the same SECRET_KEY or DATA_DIR), as host:port. Empty: one in this process, which keeps an inbox.",
 			address(func(c *Config) *string { return &c.SandboxAPNs })},
 		{"SANDBOX_CA_FILE", "file", "", false, "The certificate file that `hongyan sandbox` wrote; needed with SANDBOX_APNS_ADDR.",
 			func(c *Config, v string) error { c.SandboxCA = v; return nil }},

@@ -172,7 +172,7 @@ func (d *genericDraft) recipients() error {
 		}
 	}
 	if d.body.AccountType < 0 || d.body.AccountType > models.MaxAccountType {
-		return fieldLimit("out_of_range", "account_type", models.MaxAccountType)
+		return fieldRange("account_type", 0, models.MaxAccountType)
 	}
 	d.base.AccountType = d.body.AccountType
 	return nil
@@ -210,7 +210,7 @@ func (d *genericDraft) look() error {
 		return fieldError("required", "badge")
 	}
 	if b.Badge != nil && (*b.Badge < 0 || *b.Badge > models.MaxBadge) {
-		return fieldLimit("out_of_range", "badge", models.MaxBadge)
+		return fieldRange("badge", 0, models.MaxBadge)
 	}
 	if !slices.Contains([]string{"", "high", "normal"}, b.Priority) {
 		return fieldError("not_one_of", "priority")
@@ -246,7 +246,7 @@ func (d *genericDraft) life() error {
 		return fieldError("contradicts", "expires_at")
 	case b.TTL != nil:
 		if *b.TTL < 1 || *b.TTL > limit {
-			return fieldLimit("out_of_range", "ttl", int(limit))
+			return fieldRange("ttl", 1, int(limit))
 		}
 		d.base.ExpiresAt = d.now.Add(time.Duration(*b.TTL) * time.Second)
 	case b.ExpiresAt != nil:

@@ -111,6 +111,7 @@ func TestGenericFieldErrors(t *testing.T) {
 		{`{"to":{"id":"b"}}`, "wrong_type", "to"},
 		{`{"to":"` + long[:101] + `"}`, "bad_account", "to"},
 		{`{"to":["a\u0000b"]}`, "bad_account", "to[0]"},
+		{"{\"to\":\"b\xff\"}", "bad_account", "to"},
 		{`{"to":[` + strings.Repeat(`"b",`, 500) + `"b"]}`, "too_many_items", "to"},
 		{`[{"to":[` + strings.Repeat(`"b",`, 499) + `"b"]},{"to":"b"}]`, "too_many_items", "to"},
 		{`{"to":"b","id":"` + long[:129] + `"}`, "too_long", "id"},

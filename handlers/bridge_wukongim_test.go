@@ -156,7 +156,7 @@ func TestWukongIMDrops(t *testing.T) {
 		{"command", map[string]any{"payload": []byte(`{"type":99,"cmd":"typing"}`)}, 0, map[string]int{"skipped": 1}},
 		{"sender only", map[string]any{"to_uids": []string{"alice"}}, 0, map[string]int{"sender": 1}},
 		{"twice", map[string]any{"to_uids": []string{"bob", "bob", "carol"}}, 2, map[string]int{"duplicate": 1}},
-		{"bad accounts", map[string]any{"to_uids": []string{"", long, "a\x00b", "bob"}}, 1, map[string]int{"invalid": 3}},
+		{"bad accounts", map[string]any{"to_uids": []string{"", long, "a\x00b", "a\ufffdb", "bob"}}, 1, map[string]int{"invalid": 4}},
 		{"unknown compression", map[string]any{"compress": "zstd", "compress_to_uids": "AAAA"}, 1, map[string]int{"invalid": 1}},
 		{"compressed list is no JSON", map[string]any{"to_uids": nil, "compress": "gzip", "compress_to_uids": gzipped(t, "nope")}, 0, map[string]int{"invalid": 1}},
 		{"nobody", map[string]any{"to_uids": []string{}}, 0, nil},

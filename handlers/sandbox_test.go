@@ -14,7 +14,7 @@ import (
 func TestSandboxJourney(t *testing.T) {
 	eachReady(t, func(t *testing.T, r *ready) {
 		box := r.base + "/sandbox"
-		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息")
+		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息").HasNot("SANDBOX_APNS_ADDR")
 		p = p.Submit(box+"/switch").To(box).Has("沙箱已开启", "生成沙箱密钥")
 		p = p.Submit(box+"/key").To(box).Has("沙箱密钥已保存", "授权给 IM 应用")
 		im, _ := r.IMApp(r.main, "Chat")

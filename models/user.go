@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // User is a login: the main user of an account, or a 子账号.
@@ -101,6 +103,9 @@ func (s *Store) CreateUser(ctx context.Context, who Actor, in UserInput) (*User,
 		if err := t.Create(u).Error; err != nil {
 			if duplicate(err) {
 				return conflictField("name", "errors.user.name_taken")
+			}
+			if errors.Is(err, gorm.ErrForeignKeyViolated) { // only the command line takes an account's id
+				return invalid("account", "errors.user.account", nil)
 			}
 			return err
 		}

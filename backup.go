@@ -57,6 +57,10 @@ func backupCommand(ctx context.Context, call invocation) error {
 	}
 	if !cfg.SQLite() {
 		printDump(call, cfg)
+		if f.NArg() > 0 {
+			// Whoever names a folder expects something in it.
+			return errors.New("nothing was copied: run the commands above")
+		}
 		return nil
 	}
 	dir := f.Arg(0)
@@ -136,9 +140,12 @@ func printDump(call invocation, cfg Config) {
 	for _, d := range postgresDatabases(cfg) {
 		fmt.Fprintf(call.out, "\n  pg_dump --format=custom --file=%s.dump '%s'\n", d.name, d.path)
 	}
-	fmt.Fprintln(call.out, "\nand put it back, with every hongyan process stopped, with:")
+	fmt.Fprintln(call.out, "\nand put it back, with every hongyan process stopped, with (the first line empties the database):")
 	for _, d := range postgresDatabases(cfg) {
-		fmt.Fprintf(call.out, "\n  pg_restore --clean --if-exists --no-owner --dbname='%s' %s.dump\n", d.path, d.name)
+		// Not pg_restore --clean: it cannot drop what partitions inherit. One
+		// transaction: all of it or nothing.
+		fmt.Fprintf(call.out, "\n  psql --command='DROP SCHEMA IF EXISTS public CASCADE' --command='CREATE SCHEMA public' '%s'\n", d.path)
+		fmt.Fprintf(call.out, "  pg_restore --no-owner --single-transaction --dbname='%s' %s.dump\n", d.path, d.name)
 	}
 	fmt.Fprintln(call.out, "\nKeep SECRET_KEY with the dump, apart from it: without that key no secret in it can be opened.")
 }

@@ -125,7 +125,7 @@ func options() []option {
 			func(c *Config, v string) (err error) { c.DiskMinFree, err = size(v); return err }},
 		{"SANDBOX", "word", "on", false, "on runs the simulators of the vendors' services, which an app in sandbox mode sends through; off does not.",
 			word(map[string]bool{"on": true, "off": false}, func(c *Config) *bool { return &c.Sandbox })},
-		{"SANDBOX_APNS_ADDR", "address", "", false, "An APNs simulator in another process (`hongyan sandbox`), as host:port. Empty: one in this process.",
+		{"SANDBOX_APNS_ADDR", "address", "", false, "An APNs simulator in another process (`hongyan sandbox`, started with the same SECRET_KEY or DATA_DIR), as host:port. Empty: one in this process, which keeps an inbox.",
 			address(func(c *Config) *string { return &c.SandboxAPNs })},
 		{"SANDBOX_CA_FILE", "file", "", false, "The certificate file that `hongyan sandbox` wrote; needed with SANDBOX_APNS_ADDR.",
 			func(c *Config, v string) error { c.SandboxCA = v; return nil }},
@@ -230,12 +230,22 @@ func (c Config) contradictions(bad *configError) []string {
 		out = append(out, "SECRET_KEY: needed on Postgres, the same in every process. Make one with: openssl rand -base64 32 > secret.key, and set SECRET_KEY_FILE=secret.key")
 	}
 	for _, r := range c.Regions {
+		if isPostgres(r.Database) {
+			if err := models.CheckDatabaseURL(r.Database); err != nil {
+				out = append(out, fmt.Sprintf("REGIONS: database_url of %s: %v", r.ID, err))
+			}
+		}
 		if r.Database != "" && c.SQLite() == isPostgres(r.Database) {
 			out = append(out, fmt.Sprintf("REGIONS: the database_url of %s must be on the same engine as the main database", r.ID))
 		}
 	}
 	if (c.SandboxAPNs == "") != (c.SandboxCA == "") {
 		out = append(out, "SANDBOX_APNS_ADDR: set it together with SANDBOX_CA_FILE, or neither")
+	}
+	if c.SandboxCA != "" && c.Sandbox {
+		if _, err := os.Stat(c.SandboxCA); err != nil {
+			out = append(out, fmt.Sprintf("SANDBOX_CA_FILE: %v; is `hongyan sandbox` running?", err))
+		}
 	}
 	return out
 }
@@ -330,7 +340,7 @@ func postgresURL(c *Config, v string) error {
 		return errors.New("not a postgres://user:password@host/database URL (is a character of the password not percent-encoded?)")
 	}
 	c.DatabaseURL = v
-	return nil
+	return models.CheckDatabaseURL(v)
 }
 
 func secretKey(c *Config, v string) error {

@@ -194,7 +194,9 @@ func TestComposeFile(t *testing.T) {
 	if len(db.Volumes) == 0 || len(db.Healthcheck.Test) == 0 || len(file.Volumes) == 0 {
 		t.Error("the database has no volume or no health check")
 	}
-	if !strings.Contains(string(src), "openssl rand -base64 32 > "+strings.TrimPrefix(file.Secrets["secret_key"].File, "./")) {
+	// Readable for the container's user also where the umask is 077.
+	secret := strings.TrimPrefix(file.Secrets["secret_key"].File, "./")
+	if !strings.Contains(string(src), "openssl rand -base64 32 > "+secret+" && chmod 644 "+secret) {
 		t.Error("the one-liner in the comment does not make the secret file")
 	}
 }

@@ -115,10 +115,11 @@ func checkDatabases(ctx context.Context, f *findings, cfg Config) {
 		return
 	}
 	defer store.Close() //nolint:errcheck // it was only read
+	whole := true
 	for i, d := range store.Databases() {
-		checkDatabase(ctx, f, fmt.Sprintf("database %d", i+1), d)
+		whole = checkDatabase(ctx, f, fmt.Sprintf("database %d", i+1), d) && whole
 	}
-	if f.bad {
+	if !whole {
 		return // without its tables the key cannot be tried
 	}
 	if err := store.TryKey(ctx); err != nil {
@@ -128,12 +129,13 @@ func checkDatabases(ctx context.Context, f *findings, cfg Config) {
 	f.ok("secret key", "opens what the database was sealed with")
 }
 
-func checkDatabase(ctx context.Context, f *findings, name string, d *models.DB) {
+// checkDatabase reports whether the database has this program's tables.
+func checkDatabase(ctx context.Context, f *findings, name string, d *models.DB) (whole bool) {
 	current, target, err := d.SchemaVersion(ctx)
 	switch {
 	case err != nil:
 		f.fail(name, "%v", err)
-		return
+		return false
 	case current < target:
 		f.fail(name, "%s answers; schema %d, this program needs %d: start it, or run `hongyan migrate`", d.Dialect, current, target)
 	case current > target:
@@ -141,19 +143,21 @@ func checkDatabase(ctx context.Context, f *findings, name string, d *models.DB) 
 	default:
 		f.ok(name, "%s answers; schema %d", d.Dialect, current)
 	}
+	whole = current == target
 	before := time.Now()
 	at, err := d.ServerTime(ctx)
 	if err != nil {
 		f.fail("clock", "%v", err)
-		return
+		return whole
 	}
 	// The answer was made somewhere within the round trip.
 	skew := at.Sub(before.Add(time.Since(before) / 2)).Round(time.Millisecond)
 	if skew.Abs() > clockSkewNoted {
 		f.fail("clock", "the clock of %s is %s off this machine's: synchronise both (NTP)", name, skew)
-		return
+		return whole
 	}
 	f.ok("clock", "%s off %s", skew, name)
+	return whole
 }
 
 // checkAssets says whether this binary was built with the third-party browser files.

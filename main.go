@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -139,6 +140,10 @@ func (call invocation) flags(f *flag.FlagSet, most int) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
+		return errUsage
+	}
+	if i := slices.IndexFunc(f.Args(), func(a string) bool { return strings.HasPrefix(a, "-") }); i >= 0 {
+		fmt.Fprintf(call.err, "hongyan %s: %s must come before %s\n", f.Name(), f.Arg(i), f.Arg(0))
 		return errUsage
 	}
 	if f.NArg() > most {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"hongyan/models"
 )
@@ -31,7 +32,11 @@ func secretKeyOf(cfg Config, make bool) (models.Secret, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err == nil:
-		return models.Secret(text), nil
+		key := models.Secret(strings.TrimSpace(string(text)))
+		if _, err := models.NewKeyring(key.Reveal()); err != nil {
+			return "", fmt.Errorf("secret key: %s does not hold a key: put the file back, or set SECRET_KEY", path)
+		}
+		return key, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("secret key: %w", err)
 	}

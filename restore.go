@@ -34,7 +34,7 @@ func restoreCommand(ctx context.Context, call invocation) error {
 	}
 	if !cfg.SQLite() {
 		printDump(call, cfg)
-		return nil
+		return errors.New("nothing was restored: run the commands above")
 	}
 	m, err := verifyBackup(ctx, f.Arg(0))
 	if err != nil {
@@ -44,7 +44,10 @@ func restoreCommand(ctx context.Context, call invocation) error {
 	if err != nil {
 		return err
 	}
-	err = replaceData(cfg, f.Arg(0), m, *force, time.Now())
+	err = tryBackupKey(ctx, cfg, f.Arg(0), m)
+	if err == nil {
+		err = replaceData(cfg, f.Arg(0), m, *force, time.Now())
+	}
 	if err == nil {
 		err = proveRestored(ctx, call, cfg)
 	}
@@ -79,6 +82,32 @@ func verifyBackup(ctx context.Context, dir string) (manifest, error) {
 		}
 	}
 	return m, nil
+}
+
+// tryBackupKey opens the backup with the key that it would be opened with once it is
+// in place, before anything is touched.
+func tryBackupKey(ctx context.Context, cfg Config, dir string, m manifest) error {
+	if cfg.SecretKey == "" && m.Key {
+		cfg.DataDir = dir
+	}
+	text := cfg.SecretKey.Reveal()
+	if text == "" {
+		file, err := os.ReadFile(filepath.Join(cfg.DataDir, keyFile))
+		if err != nil {
+			return fmt.Errorf("the backup does not hold its secret key: put the key there, or set SECRET_KEY: %w", err)
+		}
+		text = string(file)
+	}
+	keys, err := models.NewKeyring(text)
+	if err != nil {
+		return err
+	}
+	for name := range m.Databases {
+		if err := models.TryCopyKey(ctx, filepath.Join(dir, name), keys); err != nil {
+			return fmt.Errorf("nothing was touched; set SECRET_KEY to the key of the backup: %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // replaceData moves the present files aside and copies the backup's into place.

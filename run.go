@@ -225,6 +225,7 @@ func (s *process) newServer() (*web.Server, error) {
 	}
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
+		SimulatorAt:       s.cfg.SandboxAPNs,
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
 		SandboxCredential: s.sandboxCredential(), Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.self,
 	})

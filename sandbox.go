@@ -101,6 +101,7 @@ func addKey(call invocation, keys *sandbox.MemoryKeys, o *sandboxFlags) error {
 		}
 		fmt.Fprintf(call.out, "signing key %s, key id %s, team id %s\n", path, file.KeyID, file.TeamID)
 		keys.Add(key)
+		addConsoleKey(call, keys)
 		return nil
 	}
 	if o.keyID == "" || o.teamID == "" {
@@ -117,6 +118,23 @@ func addKey(call invocation, keys *sandbox.MemoryKeys, o *sandboxFlags) error {
 	}
 	keys.Add(sandbox.Key{ID: o.keyID, Team: o.teamID, Public: public})
 	return nil
+}
+
+// addConsoleKey registers the key that the sandbox pages of the console with the
+// same settings make, so that its apps can send here. The simulator also runs where
+// no console is; its other settings are none of its business.
+func addConsoleKey(call invocation, keys *sandbox.MemoryKeys) {
+	cfg, _ := loadConfig(call.env) //nolint:errcheck // a wrong setting leaves the key out, and that is said
+	secret, err := secretKeyOf(cfg, false)
+	if err == nil {
+		var key sandbox.Key
+		if _, key, err = sandboxKey(secret); err == nil {
+			keys.Add(key)
+			fmt.Fprintf(call.out, "also takes the sandbox key of the console with this secret key, key id %s\n", key.ID)
+			return
+		}
+	}
+	fmt.Fprintf(call.out, "refuses the sandbox key of a console: start with its SECRET_KEY or DATA_DIR (%v)\n", err)
 }
 
 // recorderTo returns where pushes are written to, and what closes it.

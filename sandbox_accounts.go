@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -47,6 +48,9 @@ func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.A
 		a.Fields = map[string]string{"app_key": a.ID, "master_secret": secret}
 	case push.Vivo, push.Meizu:
 		a.Fields = map[string]string{"app_id": id, "app_key": text[:32], "app_secret": secret}
+	case push.WebPush:
+		a.Fields, err = webPushKeys(s.secret)
+		a.ID = a.Fields["public_key"]
 	case push.FCM:
 		a.ID = "sandbox-" + text[:8]
 		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
@@ -63,6 +67,23 @@ func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.A
 		return a, fmt.Errorf("no sandbox account for %s", c)
 	}
 	return a, err
+}
+
+// webPushKeys derives the key pair of this installation's virtual web pages.
+func webPushKeys(secret models.Secret) (map[string]string, error) {
+	key, err := deriveECDSA(secret)
+	if err != nil {
+		return nil, err
+	}
+	private, err := key.ECDH()
+	if err != nil {
+		return nil, err
+	}
+	e := base64.RawURLEncoding
+	return map[string]string{
+		"public_key": e.EncodeToString(private.PublicKey().Bytes()), "private_key": e.EncodeToString(private.Bytes()),
+		"subject": "mailto:sandbox@hongyan.example",
+	}, nil
 }
 
 // ownAccount is a sandbox.Accounts with this installation's app at one vendor. It is
@@ -146,10 +167,16 @@ func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]mo
 }
 
 // phoneToken is the token that a vendor would give a virtual phone of that name.
-func (s *process) phoneToken(_ context.Context, c push.Channel, name string) (string, error) {
+func (s *process) phoneToken(ctx context.Context, c push.Channel, name string) (string, error) {
 	sum := sha256.Sum256([]byte(string(c) + " " + name))
 	text := hex.EncodeToString(sum[:])
 	switch c {
+	case push.WebPush:
+		a, err := s.sandboxAccount(ctx, c)
+		if err != nil {
+			return "", err
+		}
+		return sandbox.WebPushSubscription(s.simulators[c].Endpoint, a.ID, name)
 	case push.Vivo:
 		return text[:23], nil
 	case push.Meizu:

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hongyan/models"
 )
 
 // The simulator alone: it prints where it listens and which key it takes, a push
@@ -71,6 +74,45 @@ func TestSandboxCommand(t *testing.T) {
 	stop()
 	if code := <-ended; code != exitOK {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// With a console's settings the simulator takes the key that the console's sandbox
+// pages make; without them it says that it does not.
+func TestSandboxTakesTheConsolesKey(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{testKey(), ""} {
+		dir := t.TempDir()
+		var out strings.Builder
+		sim, record, err := startSandbox(
+			invocation{env: env(map[string]string{"SECRET_KEY": secret, "DATA_DIR": dir}), out: &out, err: &out},
+			sandboxFlags{listen: "127.0.0.1:0", environment: "production", caFile: filepath.Join(dir, "ca.pem")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(sim.Close(), record.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		file, _, err := sandboxKey(models.Secret(testKey()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "console.p8")
+		if err := os.WriteFile(path, file.PEM, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := http.StatusOK
+		if secret == "" {
+			want = http.StatusForbidden
+		}
+		if got := pushOnce(t, trusting(t, filepath.Join(dir, "ca.pem")), sim.URL(), []string{"", path, file.KeyID, file.TeamID}); got != want {
+			t.Errorf("secret %t: push answered %d, want %d\n%s", secret != "", got, want, out.String())
+		}
+		if refuses := strings.Contains(out.String(), "refuses the sandbox key"); refuses != (secret == "") {
+			t.Errorf("printed %s", out.String())
+		}
 	}
 }
 

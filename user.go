@@ -20,6 +20,10 @@ func userCommand(ctx context.Context, call invocation) error {
 	acts := map[string]func(context.Context, invocation) error{
 		"create-main": createMain, "create-sub": createSub, "reset-password": resetPassword, "setup-link": setupLink,
 	}
+	if len(call.args) > 0 && isHelp(call.args[0]) {
+		fmt.Fprintf(call.out, "hongyan user: one of %s; each takes -help\n", strings.Join(sortedKeys(acts), ", "))
+		return flag.ErrHelp
+	}
 	if len(call.args) == 0 || acts[call.args[0]] == nil {
 		fmt.Fprintf(call.err, "hongyan user: one of %s\n", strings.Join(sortedKeys(acts), ", "))
 		return errUsage
@@ -172,6 +176,13 @@ func productIDs(text string) ([]int64, error) {
 // explain puts what models says about an error into English words, as the console
 // would.
 func explain(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined at the top
+		var all []error
+		for _, one := range several.Unwrap() {
+			all = append(all, explain(one))
+		}
+		return errors.Join(all...)
+	}
 	var e *models.Error
 	if !errors.As(err, &e) || e.Key == "" {
 		return err

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -134,22 +135,37 @@ func (h *console) setupRefused(ctx echo.Context, err error) error {
 	return err
 }
 
+// setupAgain draws the form again. Its address has no token, which a change of the
+// language must not lose.
+func setupAgain(ctx echo.Context, page views.SetupPage, faults c.FormErrors) error {
+	page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
+	page.Chrome.Path = "/setup?token=" + url.QueryEscape(page.Token)
+	return web.FormPage(ctx, views.Setup(page))
+}
+
 func (h *console) setUp(ctx echo.Context) error {
 	var f setupForm
 	if err := web.Bind(ctx, &f); err != nil {
 		return err
 	}
 	page := views.SetupPage{Token: f.Token, Account: f.Account, Name: f.Name}
+	in := models.MainAccount{Name: f.Account, UserName: f.Name, Password: f.Password}
 	if f.Password != f.Again {
 		// Whether the link works must be known before the form says anything else.
 		if err := h.Store.CheckSetupToken(ctx.Request().Context(), f.Token); err != nil {
 			return h.setupRefused(ctx, err)
 		}
-		page.Chrome, page.Errors = web.Chrome(ctx), c.FormErrors{"password2": web.T(ctx, "auth.again_mismatch")}
-		return web.FormPage(ctx, views.Setup(page))
+		faults, err := formFaults(ctx, in.Check())
+		if err != nil {
+			return err
+		}
+		if faults == nil {
+			faults = c.FormErrors{}
+		}
+		faults["password2"] = web.T(ctx, "auth.again_mismatch")
+		return setupAgain(ctx, page, faults)
 	}
-	u, err := h.Store.SetUp(ctx.Request().Context(), f.Token,
-		models.MainAccount{Name: f.Account, UserName: f.Name, Password: f.Password}, ctx.RealIP())
+	u, err := h.Store.SetUp(ctx.Request().Context(), f.Token, in, ctx.RealIP())
 	if err != nil {
 		var e *models.Error
 		if !errors.As(err, &e) || e.Field == "" {
@@ -159,8 +175,7 @@ func (h *console) setUp(ctx echo.Context) error {
 		if err != nil {
 			return err
 		}
-		page.Chrome, page.Errors = web.Chrome(ctx), renamed(faults, "account_name", "account")
-		return web.FormPage(ctx, views.Setup(page))
+		return setupAgain(ctx, page, faults)
 	}
 	token, err := h.Store.StartSession(ctx.Request().Context(), u, ctx.RealIP(), ctx.Request().UserAgent())
 	if err != nil {

@@ -68,8 +68,11 @@ func TestAuthorizationPages(t *testing.T) {
 		}
 		v.Get(release).Has("已受理的消息会继续推送", "计入“未授权”", "标记为已解除", "服务详情恢复", "完整推送会一并关闭").
 			Submit(release).To("/authorizations?view=im").Has("已解除 Whale · iOS 的授权", "服务详情恢复为“待配置”")
-		v.Get(release).Want(http.StatusNotFound)
-		v.Get("/authorizations/new?app=" + ios.AccessID()).HasNot("不可选择")
+		// A page that was open meanwhile is told what happened.
+		v.Get(release).Want(http.StatusConflict).Has("这个授权已经解除")
+		v.Post(release).Want(http.StatusConflict).Has("这个授权已经解除")
+		v.Get("/authorizations/new?app=" + ios.AccessID()).HasNot("不可选择").
+			Submit("/authorizations/new").To("/authorizations?view=im").HasNot("已创建")
 	})
 }
 

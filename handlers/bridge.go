@@ -51,7 +51,7 @@ type Bridge struct {
 	Setup func(address string) []SetupStep
 	// Sample returns a request as the server would send it, for the sandbox: a
 	// text message from one user to another.
-	Sample func(from, to, id string, now time.Time) SampleRequest
+	Sample func(from, to, id, text string, now time.Time) SampleRequest
 }
 
 // SetupStep is one numbered step of connecting an IM server.
@@ -112,6 +112,8 @@ type ingestRequest struct {
 	header http.Header
 	body   []byte // decompressed
 	now    time.Time
+	// language is the account's, for what a message does not say itself.
+	language string
 }
 
 // intake is a parsed request.

@@ -44,11 +44,11 @@ func genericCurl(address string) string {
 		`  -d '{"id":"msg-1","from":{"id":"alice","name":"Alice"},"to":["bob"],"body":"你好"}'`
 }
 
-func genericSample(from, to, id string, _ time.Time) SampleRequest {
+func genericSample(from, to, id, text string, _ time.Time) SampleRequest {
 	body, _ := json.Marshal(map[string]any{ // strings always marshal
 		"id": id, "from": map[string]string{"id": from, "name": from}, "to": []string{to},
 		"conversation": map[string]string{"id": from, "type": "person"},
-		"body":         "你好，这是一条离线消息",
+		"body":         text,
 	})
 	return SampleRequest{Body: body}
 }
@@ -65,7 +65,7 @@ func (genericBridge) parse(r ingestRequest) (intake, error) {
 		return in, fieldLimit("too_long", "Idempotency-Key", models.MaxSourceID)
 	}
 	for i, body := range bodies {
-		d := genericDraft{now: r.now, fallbackID: genericKey(key, i, array)}
+		d := genericDraft{now: r.now, language: r.language, fallbackID: genericKey(key, i, array)}
 		if err := d.read(body); err != nil {
 			if array {
 				return intake{}, apiErrorOf(err).below(genericIndex(i))

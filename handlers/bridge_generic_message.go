@@ -82,6 +82,7 @@ type genericBody struct {
 // genericDraft is a message being understood.
 type genericDraft struct {
 	now        time.Time
+	language   string
 	fallbackID string
 
 	body       genericBody
@@ -171,7 +172,7 @@ func (d *genericDraft) recipients() error {
 		}
 	}
 	if d.body.AccountType < 0 || d.body.AccountType > models.MaxAccountType {
-		return fieldLimit("out_of_range", "account_type", models.MaxAccountType)
+		return fieldRange("account_type", 0, models.MaxAccountType)
 	}
 	d.base.AccountType = d.body.AccountType
 	return nil
@@ -209,7 +210,7 @@ func (d *genericDraft) look() error {
 		return fieldError("required", "badge")
 	}
 	if b.Badge != nil && (*b.Badge < 0 || *b.Badge > models.MaxBadge) {
-		return fieldLimit("out_of_range", "badge", models.MaxBadge)
+		return fieldRange("badge", 0, models.MaxBadge)
 	}
 	if !slices.Contains([]string{"", "high", "normal"}, b.Priority) {
 		return fieldError("not_one_of", "priority")
@@ -245,7 +246,7 @@ func (d *genericDraft) life() error {
 		return fieldError("contradicts", "expires_at")
 	case b.TTL != nil:
 		if *b.TTL < 1 || *b.TTL > limit {
-			return fieldLimit("out_of_range", "ttl", int(limit))
+			return fieldRange("ttl", 1, int(limit))
 		}
 		d.base.ExpiresAt = d.now.Add(time.Duration(*b.TTL) * time.Second)
 	case b.ExpiresAt != nil:
@@ -303,7 +304,7 @@ func (d *genericDraft) text() {
 	if d.base.Kind == models.KindAlert {
 		c.Speaker = speaker(d.senderName, d.body.Conversation.Name)
 		if c.Body == "" {
-			c.Body = genericText
+			c.Body = models.GenericText(d.language)
 		}
 		if cleanText(c.Title) == "" {
 			c.Body = withSpeaker(c.Speaker, c.Body)

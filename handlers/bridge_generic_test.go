@@ -76,8 +76,8 @@ func TestGenericText(t *testing.T) {
 		{`{"to":"b","title":"T","body":"hi","from":{"id":"a","name":"A"}}`, "T", "hi"},
 		{`{"to":"b","body":"hi","conversation":{"name":"G"}}`, "", "(G):hi"},
 		{`{"to":"b","body":"hi","from":{"name":"A\nB"},"conversation":{"name":"G"}}`, "", "A B(G)：hi"},
-		{`{"to":"b"}`, "", genericText},
-		{`{"to":"b","body":" \u0000 ","from":{"name":"A"}}`, "", "A：" + genericText},
+		{`{"to":"b"}`, "", models.GenericText("")},
+		{`{"to":"b","body":" \u0000 ","from":{"name":"A"}}`, "", "A：" + models.GenericText("")},
 		{`{"to":"b","title":"` + strings.Repeat("字", 200) + `","body":"x"}`, strings.Repeat("字", models.MaxTitleRunes-1) + "…", "x"},
 	} {
 		got, err := genericBridge{}.parse(genericRequest(c.body))
@@ -111,6 +111,7 @@ func TestGenericFieldErrors(t *testing.T) {
 		{`{"to":{"id":"b"}}`, "wrong_type", "to"},
 		{`{"to":"` + long[:101] + `"}`, "bad_account", "to"},
 		{`{"to":["a\u0000b"]}`, "bad_account", "to[0]"},
+		{"{\"to\":\"b\xff\"}", "bad_account", "to"},
 		{`{"to":[` + strings.Repeat(`"b",`, 500) + `"b"]}`, "too_many_items", "to"},
 		{`[{"to":[` + strings.Repeat(`"b",`, 499) + `"b"]},{"to":"b"}]`, "too_many_items", "to"},
 		{`{"to":"b","id":"` + long[:129] + `"}`, "too_long", "id"},

@@ -92,7 +92,7 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 		h.count(in, models.IngestRefused, 1)
 		return h.refuse(c, p, &apiError{status: http.StatusForbidden, code: "address_not_allowed"})
 	}
-	got, err := h.read(c, p)
+	got, err := h.read(c, p, in.Language())
 	if err != nil {
 		h.count(in, models.IngestInvalid, 1)
 		h.complain(c, in, apiErrorOf(err).code)
@@ -118,13 +118,13 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 }
 
 // read parses the request's body.
-func (h *ingestHandler) read(c echo.Context, p protocol) (intake, error) {
+func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intake, error) {
 	body, err := readBody(c, maxBridgeBody, maxBridgeLength)
 	if err != nil {
 		return intake{}, err
 	}
 	r := c.Request()
-	return p.parse(ingestRequest{query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC()})
+	return p.parse(ingestRequest{query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language})
 }
 
 // accept stores messages, as many at a time as one commit takes. All are stored

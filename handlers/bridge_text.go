@@ -8,10 +8,6 @@ import (
 	"hongyan/models"
 )
 
-// genericText is what a phone shows for a message that says nothing readable:
-// encrypted, empty, or of a kind that nobody described.
-const genericText = "收到一条新消息"
-
 // cleanText makes s storable and showable: valid UTF-8 without control characters
 // (PostgreSQL refuses NUL in text, and one such message would fail the whole
 // commit that it shares with others), and without space around it.
@@ -75,10 +71,12 @@ func fitContent(c *models.Content) {
 	c.Body = cutRunes(cleanText(c.Body), models.MaxBodyRunes)
 }
 
-// validAccount reports whether an end user's id can be kept.
+// validAccount reports whether an end user's id can be kept. Broken UTF-8 is read
+// from JSON as U+FFFD: two different ids would become one, and one person would get
+// the other's messages.
 func validAccount(id string) bool {
 	return id != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= models.MaxAccountRunes &&
-		!strings.ContainsFunc(id, unicode.IsControl)
+		!strings.ContainsFunc(id, unicode.IsControl) && !strings.ContainsRune(id, utf8.RuneError)
 }
 
 // How much is kept of a sender's and a conversation's id, and of their names.

@@ -49,8 +49,8 @@ func (wukongIM) bridge() Bridge {
 }
 
 // wukongIMSample is the person message of spec/im.md 13 with other names.
-func wukongIMSample(from, to, id string, now time.Time) SampleRequest {
-	payload, _ := json.Marshal(map[string]any{"type": wkText, "content": "你好，这是一条离线消息"}) // strings and ints always marshal
+func wukongIMSample(from, to, id, text string, now time.Time) SampleRequest {
+	payload, _ := json.Marshal(map[string]any{"type": wkText, "content": text}) // strings and ints always marshal
 	body, _ := json.Marshal(map[string]any{
 		"header":        map[string]int{"no_persist": 0, "red_dot": 1, "sync_once": 0},
 		"message_idstr": id, "client_msg_no": id, "message_seq": 1,
@@ -132,7 +132,7 @@ func (wukongIM) parse(r ingestRequest) (intake, error) {
 		in.drop(models.IngestSkipped, 1)
 		return in, nil
 	}
-	text, show := wkDisplay(m.Payload, m.Setting&wkSignal != 0)
+	text, show := wkDisplay(m.Payload, m.Setting&wkSignal != 0, r.language)
 	if !show {
 		in.drop(models.IngestSkipped, 1)
 		return in, nil
@@ -256,7 +256,8 @@ func (m *wkMessage) decompress() ([]string, error) {
 // wkDisplay returns what a payload shows as, and false for one that is not for
 // eyes. The payload is the app's own: JSON with a type by convention of the
 // server's authors, which is all that can be relied on.
-func wkDisplay(payload string, encrypted bool) (string, bool) {
+func wkDisplay(payload string, encrypted bool, language string) (string, bool) {
+	genericText := models.GenericText(language)
 	if encrypted {
 		return genericText, true
 	}
@@ -282,20 +283,24 @@ func wkDisplay(payload string, encrypted bool) (string, bool) {
 	case wkCommand:
 		return "", false
 	}
-	if word, ok := wkWord(int64(p.Type)); ok {
+	if word, ok := wkWord(int64(p.Type), language); ok {
 		return word, true
 	}
 	return genericText, true
 }
 
-// wkWord is what stands for a payload that is not text.
-func wkWord(payloadType int64) (string, bool) {
-	words := map[int64]string{
-		2: "[图片]", 3: "[动图]", 4: "[语音]", 5: "[视频]", 6: "[位置]", 7: "[名片]", 8: "[文件]",
-		11: "[聊天记录]", 12: "[表情]", 13: "[表情]", 14: "[图文]",
+// wkWord is what stands for a payload that is not text, in the account's language.
+func wkWord(payloadType int64, language string) (string, bool) {
+	words := map[int64][2]string{
+		2: {"[图片]", "[Image]"}, 3: {"[动图]", "[GIF]"}, 4: {"[语音]", "[Voice]"}, 5: {"[视频]", "[Video]"},
+		6: {"[位置]", "[Location]"}, 7: {"[名片]", "[Contact card]"}, 8: {"[文件]", "[File]"}, 11: {"[聊天记录]", "[Chat history]"},
+		12: {"[表情]", "[Sticker]"}, 13: {"[表情]", "[Sticker]"}, 14: {"[图文]", "[Rich text]"},
 	}
 	w, ok := words[payloadType]
-	return w, ok
+	if models.IsEnglish(language) {
+		return w[1], ok
+	}
+	return w[0], ok
 }
 
 func (wukongIM) answer(c echo.Context, r ingestResult) error {

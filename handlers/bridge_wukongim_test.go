@@ -116,20 +116,20 @@ func TestWukongIMText(t *testing.T) {
 	}{
 		{`{"type":1,"content":"你好"}`, 0, "你好"},
 		{`{"type":"1","content":"你好"}`, 0, "你好"},
-		{`{"type":1,"content":"  "}`, 0, genericText},
-		{`{"type":1,"content":{"a":1}}`, 0, genericText},
-		{`{"type":1}`, 0, genericText},
+		{`{"type":1,"content":"  "}`, 0, models.GenericText("")},
+		{`{"type":1,"content":{"a":1}}`, 0, models.GenericText("")},
+		{`{"type":1}`, 0, models.GenericText("")},
 		{`{"type":1,"content":"a\u0000b\u0007c\nd"}`, 0, "abc\nd"},
 		{`{"type":1,"content":"` + strings.Repeat("字", 3000) + `"}`, 0, strings.Repeat("字", models.MaxBodyRunes-1) + "…"},
 		{`{"type":2}`, 0, "[图片]"}, {`{"type":3}`, 0, "[动图]"}, {`{"type":4}`, 0, "[语音]"},
 		{`{"type":5}`, 0, "[视频]"}, {`{"type":6}`, 0, "[位置]"}, {`{"type":7}`, 0, "[名片]"},
 		{`{"type":8}`, 0, "[文件]"}, {`{"type":11}`, 0, "[聊天记录]"}, {`{"type":12}`, 0, "[表情]"},
-		{`{"type":1002,"content":"{0}邀请{1}"}`, 0, genericText},
-		{`hi`, 0, genericText},
-		{"\xff\xfe", 0, genericText},
-		{``, 0, genericText},
-		{`[1,2]`, 0, genericText},
-		{`{"type":1,"content":"secret"}`, 1 << 5, genericText},
+		{`{"type":1002,"content":"{0}邀请{1}"}`, 0, models.GenericText("")},
+		{`hi`, 0, models.GenericText("")},
+		{"\xff\xfe", 0, models.GenericText("")},
+		{``, 0, models.GenericText("")},
+		{`[1,2]`, 0, models.GenericText("")},
+		{`{"type":1,"content":"secret"}`, 1 << 5, models.GenericText("")},
 	} {
 		got, err := wukongIM{}.parse(wkRequest("msg.offline", offline(map[string]any{"payload": []byte(c.payload), "setting": c.setting})))
 		if err != nil || len(got.messages) != 1 {
@@ -156,7 +156,7 @@ func TestWukongIMDrops(t *testing.T) {
 		{"command", map[string]any{"payload": []byte(`{"type":99,"cmd":"typing"}`)}, 0, map[string]int{"skipped": 1}},
 		{"sender only", map[string]any{"to_uids": []string{"alice"}}, 0, map[string]int{"sender": 1}},
 		{"twice", map[string]any{"to_uids": []string{"bob", "bob", "carol"}}, 2, map[string]int{"duplicate": 1}},
-		{"bad accounts", map[string]any{"to_uids": []string{"", long, "a\x00b", "bob"}}, 1, map[string]int{"invalid": 3}},
+		{"bad accounts", map[string]any{"to_uids": []string{"", long, "a\x00b", "a\ufffdb", "bob"}}, 1, map[string]int{"invalid": 4}},
 		{"unknown compression", map[string]any{"compress": "zstd", "compress_to_uids": "AAAA"}, 1, map[string]int{"invalid": 1}},
 		{"compressed list is no JSON", map[string]any{"to_uids": nil, "compress": "gzip", "compress_to_uids": gzipped(t, "nope")}, 0, map[string]int{"invalid": 1}},
 		{"nobody", map[string]any{"to_uids": []string{}}, 0, nil},
@@ -239,11 +239,38 @@ func TestWukongIMSourceID(t *testing.T) {
 	}
 }
 
+// What a message does not say itself is said in the account's language.
+func TestBridgesSpeakTheAccountsLanguage(t *testing.T) {
+	t.Parallel()
+	wukong := func(payload string) ingestRequest {
+		return wkRequest("msg.offline", offline(map[string]any{"payload": []byte(payload)}))
+	}
+	for _, c := range []struct {
+		p      protocol
+		r      ingestRequest
+		zh, en string
+	}{
+		{wukongIM{}, wukong(`{"type":2}`), "[图片]", "[Image]"},
+		{wukongIM{}, wukong(`{"type":1002}`), "收到一条新消息", "You have a new message"},
+		{genericBridge{}, genericRequest(`{"to":"b"}`), "收到一条新消息", "You have a new message"},
+	} {
+		for language, want := range map[string]string{models.LanguageChinese: c.zh, models.LanguageEnglish: c.en} {
+			c.r.language = language
+			got, err := c.p.parse(c.r)
+			if err != nil || len(got.messages) != 1 {
+				t.Errorf("%s: %v, %d messages", language, err, len(got.messages))
+			} else if body := got.messages[0].Content.Body; body != want {
+				t.Errorf("%s: %q, want %q", language, body, want)
+			}
+		}
+	}
+}
+
 // The sample that the sandbox posts is one the bridge itself takes.
 func TestSamplesParse(t *testing.T) {
 	t.Parallel()
 	for _, p := range bridges() {
-		s := p.bridge().Sample("alice", "bob", "s-1", testNow())
+		s := p.bridge().Sample("alice", "bob", "s-1", "hello", testNow())
 		query, err := url.ParseQuery(s.Query)
 		if err != nil {
 			t.Fatal(err)
@@ -253,7 +280,7 @@ func TestSamplesParse(t *testing.T) {
 			t.Errorf("%s: %v, %d messages", p.bridge().ID, err, len(got.messages))
 			continue
 		}
-		if m := got.messages[0]; m.Account != "bob" || m.SourceID != "s-1" || m.Sender != "alice" || !strings.Contains(m.Content.Body, "你好") {
+		if m := got.messages[0]; m.Account != "bob" || m.SourceID != "s-1" || m.Sender != "alice" || !strings.Contains(m.Content.Body, "hello") {
 			t.Errorf("%s: sample became %+v", p.bridge().ID, m)
 		}
 	}

@@ -83,7 +83,11 @@ func snippets(lang string, a *models.AppView, v views.ClientPage) snippet {
 	}
 	pack := a.PackageName
 	if pack == "" {
-		pack = "com.example.im"
+		// Absent, it is the app's own, also once that is set. An example would be
+		// copied, and a wrong topic pauses the credential.
+		for _, part := range []*string{&s.base, &s.register, &s.bind, &s.receipt} {
+			*part = strings.NewReplacer(`, "package": "{{PACKAGE}}"`, "", `.put("package", "{{PACKAGE}}")`, "", ` package: '{{PACKAGE}}',`, "").Replace(*part)
+		}
 	}
 	fill := strings.NewReplacer("{{SERVER}}", v.Server, "{{ACCESS_ID}}", v.AccessID, "{{ACCESS_KEY}}", v.AccessKey, "{{PACKAGE}}", pack)
 	return snippet{fill.Replace(s.base), fill.Replace(s.register), fill.Replace(s.bind), fill.Replace(s.receipt)}

@@ -7,6 +7,7 @@ import (
 
 	"hongyan/internal/htmlcheck"
 	"hongyan/models"
+	"hongyan/views"
 )
 
 // The settings of an app, by the main user.
@@ -197,6 +198,12 @@ func TestClient(t *testing.T) {
 	for lang, word := range map[string]string{"swift": "func application(", "kotlin": "object Hongyan", "arkts": "pushService.getToken"} {
 		v.Get(path+"?lang="+lang).Has(word, apps[1].AccessID(), key.Reveal(), "http://console.example/device/v1/", "hy_mid", "accounts/bind", "绑定签名未开启").
 			HasNot("{{", "bindSignature")
+	}
+	bare := models.AppView{}
+	for _, lang := range []string{langSwift, langKotlin, langArkTS} {
+		if got := snippets(lang, &bare, views.ClientPage{}).register; strings.Contains(got, "com.example") || strings.Contains(got, `"package"`) || strings.Contains(got, "package:") {
+			t.Errorf("%s without a bundle id or package name:\n%s", lang, got)
+		}
 	}
 	v.Get(path).Has("func application(")
 	v.Get(appBase(apps[0].ID) + "/client").Has("object Hongyan")

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -121,6 +122,9 @@ func readDevice(c echo.Context, v any) error {
 	if err != nil {
 		return err
 	}
+	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
+		return fieldError(codeWrongType, "") // to Go null is an empty object, to the contract it is none
+	}
 	return decodeJSON(body, v)
 }
 
@@ -207,7 +211,7 @@ func (h *deviceHandler) badge(c echo.Context) error {
 	case body.Badge == nil:
 		return fieldError("required", "badge")
 	case *body.Badge < 0 || *body.Badge > models.MaxBadge:
-		return fieldLimit("out_of_range", "badge", models.MaxBadge)
+		return fieldRange("badge", 0, models.MaxBadge)
 	}
 	if err := h.Devices.SetBadge(c.Request().Context(), thisDevice(c), *body.Badge); err != nil {
 		return err

@@ -124,7 +124,7 @@ func (b *bindBody) binding() (models.Binding, error) {
 	case utf8.RuneCountInString(b.Account) < models.MinAccountRunes:
 		return out, fieldLimit("too_short", "account", models.MinAccountRunes)
 	case b.AccountType < 0 || b.AccountType > models.MaxAccountType:
-		return out, fieldLimit("out_of_range", "account_type", models.MaxAccountType)
+		return out, fieldRange("account_type", 0, models.MaxAccountType)
 	}
 	return out, nil
 }

@@ -191,6 +191,7 @@ func TestDeviceFieldErrors(t *testing.T) {
 	}{
 		{"/register", `{`, "bad_json", "", true},
 		{"/register", `[]`, "wrong_type", "", true},
+		{"/register", `null`, "wrong_type", "", true},
 		{"/register", `{"brand":5}`, "wrong_type", "brand", true},
 		{"/register", `{"model":"` + long[:65] + `"}`, "too_long", "model", true},
 		{"/register", `{"notifications":"yes"}`, "wrong_type", "notifications", true},
@@ -210,6 +211,8 @@ func TestDeviceFieldErrors(t *testing.T) {
 		{"/accounts/bind", `{"account":"a\u0000b"}`, "bad_account", "account", false},
 		{"/accounts/bind", `{"account":"bob","account_type":-1}`, "out_of_range", "account_type", true},
 		{"/accounts/bind", `{"account":"bob","time":"now"}`, "wrong_type", "time", true},
+		{"/accounts/bind", `{"account":"b\ud800b"}`, "bad_account", "account", false},
+		{"/accounts/bind", "{\"account\":\"b\xff\"}", "bad_account", "account", false},
 		{"/accounts/unbind", `{"account":""}`, "required", "account", true},
 		{"/badge", `{}`, "required", "badge", true},
 		{"/badge", `{"badge":-1}`, "out_of_range", "badge", true},
@@ -231,6 +234,9 @@ func TestDeviceFieldErrors(t *testing.T) {
 			r := p.call(c.path, c.body)
 			if code, field := r.errorCode(t); r.status < 400 || r.status > 499 || code != c.code || field != c.field {
 				t.Errorf("%s %.60s: %d %s, want %s in %q", c.path, c.body, r.status, r.body, c.code, c.field)
+			}
+			if strings.Contains(string(r.body), `"message":" `) || strings.Contains(string(r.body), `"message":"errors.`) {
+				t.Errorf("%s %.60s: %s is no sentence", c.path, c.body, r.body)
 			}
 			if (s.judged != nil) != c.seen {
 				t.Errorf("%s %.60s: the contract says %v", c.path, c.body, s.judged)

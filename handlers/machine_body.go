@@ -19,6 +19,9 @@ const (
 	maxDeviceBody   = 64 << 10
 )
 
+// codeWrongType is the code of a value, or a whole body, of another JSON type.
+const codeWrongType = "wrong_type"
+
 // readBody returns the request's body, decompressed. limit is for the bytes sent,
 // length for what they decompress to.
 func readBody(c echo.Context, limit, length int64) ([]byte, error) {
@@ -80,7 +83,7 @@ func decodeJSON(body []byte, v any) error {
 	}
 	var t *json.UnmarshalTypeError
 	if errors.As(err, &t) {
-		return fieldError("wrong_type", t.Field)
+		return fieldError(codeWrongType, t.Field)
 	}
 	return &apiError{status: http.StatusBadRequest, code: "bad_json"}
 }

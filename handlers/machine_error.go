@@ -57,6 +57,13 @@ func fieldLimit(code, field string, limit int) *apiError {
 	return e
 }
 
+// fieldRange is a fieldError for a number that is not from low to high.
+func fieldRange(field string, low, high int) *apiError {
+	e := fieldLimit("out_of_range", field, high)
+	e.data["Min"] = low
+	return e
+}
+
 func limitData(limit int) map[string]any { return map[string]any{"Limit": limit} }
 
 // below puts a field's name below the part that holds it: "to" below "[2]".
@@ -88,6 +95,9 @@ func apiErrorOf(err error) *apiError {
 		return httpError(h)
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &apiError{status: http.StatusServiceUnavailable, code: "unavailable", wait: retryLater, err: err}
+	}
+	if models.KindOf(err) == models.Unavailable { // the database does not answer
 		return &apiError{status: http.StatusServiceUnavailable, code: "unavailable", wait: retryLater, err: err}
 	}
 	return &apiError{status: http.StatusInternalServerError, code: "internal", err: err}
@@ -182,6 +192,9 @@ func errorBody(c echo.Context, e *apiError) errorText {
 		data[k] = v
 	}
 	key := e.key
+	if e.code == codeWrongType && e.field == "" {
+		key = "api.wrong_shape" // the body itself
+	}
 	if key == "" {
 		key = "api." + e.code
 	}

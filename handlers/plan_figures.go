@@ -19,6 +19,10 @@ const trendDays = 7
 // planFigures fills the funnel, the channels and the trend, and returns how many
 // deliveries wait.
 func (h *console) planFigures(ctx context.Context, p *views.PlanPage, scope models.AppScope, f models.StatsFilter, words string) (int64, error) {
+	trendWords := words
+	if shortest := f.To.AddDate(0, 0, 1-trendDays); shortest.Before(f.From) {
+		f.DaysFrom, trendWords = shortest, locale.T(ctx, "plan.days7")
+	}
 	st, err := h.Store.PlanStats(ctx, scope, f)
 	if err != nil {
 		return 0, err
@@ -31,17 +35,9 @@ func (h *console) planFigures(ctx context.Context, p *views.PlanPage, scope mode
 		}
 	}
 	p.Total = channelRow(locale.T(ctx, "plan.total"), &st.Total, false)
-	waiting := st.Total.Waiting()
-	if len(st.Days) < trendDays {
-		f.From = f.To.AddDate(0, 0, 1-trendDays)
-		if st, err = h.Store.PlanStats(ctx, scope, f); err != nil {
-			return 0, err
-		}
-		words = locale.T(ctx, "plan.days7")
-	}
 	p.TrendName = locale.T(ctx, "plan.trend_daily")
-	p.Trend, p.Days = trend(ctx, st.Days, words)
-	return waiting, nil
+	p.Trend, p.Days = trend(ctx, st.Days, trendWords)
+	return st.Total.Waiting(), nil
 }
 
 // funnelStages turns counted numbers into the drawn funnel. Every loss is split into

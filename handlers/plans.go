@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,14 +50,17 @@ func (h *console) plansPage(c echo.Context) (views.PlansPage, error) {
 	if p.IMOnly {
 		p.GuideURL = a.Base + "/config" + "#full"
 	}
+	list = slices.DeleteFunc(list, func(plan models.Plan) bool {
+		return p.Search != "" && !strings.Contains(strings.ToLower(planName(ctx, &plan)), strings.ToLower(p.Search))
+	})
+	trends, err := h.Store.PlanTrends(ctx, a.Scope, planIDs(list), models.StatsFilter{
+		From: k.now.AddDate(0, 0, 1-sparkDays), To: k.now, Zone: k.zone, Sandbox: a.App.Sandbox,
+	})
+	if err != nil {
+		return views.PlansPage{}, err
+	}
 	for _, plan := range list {
-		if p.Search != "" && !strings.Contains(strings.ToLower(planName(ctx, &plan)), strings.ToLower(p.Search)) {
-			continue
-		}
-		row, err := h.planRow(ctx, a, plan, k)
-		if err != nil {
-			return views.PlansPage{}, err
-		}
+		row := planRow(ctx, plan, trends[plan.ID])
 		row.URL = base + "/" + number(plan.ID)
 		if may && !plan.IsIM() {
 			row.EditURL, row.DeleteURL = row.URL+"/edit", row.URL+"/delete"
@@ -67,27 +71,30 @@ func (h *console) plansPage(c echo.Context) (views.PlansPage, error) {
 	return p, nil
 }
 
-func (h *console) planRow(ctx context.Context, a appPage, plan models.Plan, k clock) (views.PlanRow, error) {
-	st, err := h.Store.PlanStats(ctx, a.Scope, models.StatsFilter{
-		PlanID: plan.ID, From: k.now.AddDate(0, 0, 1-sparkDays), To: k.now, Zone: k.zone, Sandbox: a.App.Sandbox,
-	})
-	if err != nil {
-		return views.PlanRow{}, err
+func planIDs(list []models.Plan) []int64 {
+	out := make([]int64, 0, len(list))
+	for _, plan := range list {
+		out = append(out, plan.ID)
 	}
-	row := views.PlanRow{
-		Name: planName(ctx, &plan), Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil,
-		Finding: locale.T(ctx, "plan.spark_finding", "N", thousands(st.Total.Accepted)),
-	}
+	return out
+}
+
+// planRow is a plan in the list, with its last sparkDays days.
+func planRow(ctx context.Context, plan models.Plan, days []models.DayFunnel) views.PlanRow {
+	row := views.PlanRow{Name: planName(ctx, &plan), Note: plan.Description, System: plan.IsIM(), Released: plan.ReleasedAt != nil}
 	if row.System {
 		row.Note = locale.T(ctx, "plan.im_note")
 	}
-	for _, d := range st.Days {
+	var sum int64
+	for _, d := range days {
+		sum += d.Accepted
 		row.Trend = append(row.Trend, float64(d.Accepted))
 	}
-	yesterday := st.Days[len(st.Days)-2].Funnel
+	row.Finding = locale.T(ctx, "plan.spark_finding", "N", thousands(sum))
+	yesterday := days[len(days)-2].Funnel
 	row.Yesterday = thousands(yesterday.Accepted)
 	row.Arrival, row.Click = rate(yesterday.Arrived, yesterday.Accepted), rate(yesterday.Clicked, yesterday.Arrived)
-	return row, nil
+	return row
 }
 
 // planName is what a plan is called: the one of IM messages by the reader's language.
@@ -109,7 +116,7 @@ func (h *console) newPlan(c echo.Context) error {
 }
 
 func (h *console) editPlan(c echo.Context) error {
-	plan, err := h.plan(c)
+	plan, err := h.ownPlan(c)
 	if err != nil {
 		return err
 	}
@@ -138,16 +145,13 @@ func (h *console) createPlan(c echo.Context) error {
 }
 
 func (h *console) savePlan(c echo.Context) error {
-	id, err := idParam(c, "plan")
+	// A plan that is not there, or is the system's, has no form to be wrong about.
+	plan, err := h.ownPlan(c)
 	if err != nil {
 		return err
 	}
-	// A plan that is not there has no form to be wrong about.
-	if _, err := h.Store.PlanByID(c.Request().Context(), h.actor(c), appID(c), id); err != nil {
-		return err
-	}
 	return h.planSave(c, false, "plan.saved", func(ctx context.Context, name, description string) error {
-		_, err := h.Store.UpdatePlan(ctx, h.actor(c), appID(c), id, name, description)
+		_, err := h.Store.UpdatePlan(ctx, h.actor(c), appID(c), plan.ID, name, description)
 		return err
 	})
 }
@@ -172,7 +176,7 @@ func (h *console) planSave(c echo.Context, isNew bool, done string, save func(ct
 }
 
 func (h *console) askDeletePlan(c echo.Context) error {
-	plan, err := h.plan(c)
+	plan, err := h.ownPlan(c)
 	if err != nil {
 		return err
 	}
@@ -202,6 +206,15 @@ func (h *console) plan(c echo.Context) (*models.Plan, error) {
 		return nil, err
 	}
 	return h.Store.PlanByID(c.Request().Context(), h.actor(c), appID(c), id)
+}
+
+// ownPlan is plan for a form that changes it: the system's cannot be changed.
+func (h *console) ownPlan(c echo.Context) (*models.Plan, error) {
+	plan, err := h.plan(c)
+	if err != nil {
+		return nil, err
+	}
+	return plan, plan.Changeable()
 }
 
 // planRange is the days that a plan's figures cover.
@@ -253,6 +266,9 @@ func (h *console) showPlan(c echo.Context) error {
 	for _, r := range ranges {
 		p.Ranges = append(p.Ranges, ui.Link{Label: locale.T(ctx, r.key), Href: web.FilterURL(c, "range", r.id), Current: r.id == chosen.id})
 	}
+	if p.Guide, err = planGuide(a, plan); err != nil {
+		return err
+	}
 	waiting, err := h.planFigures(ctx, &p, a.Scope, models.StatsFilter{PlanID: plan.ID, From: chosen.from, To: chosen.to, Zone: k.zone, Sandbox: a.App.Sandbox}, locale.T(ctx, chosen.key))
 	if err != nil {
 		return err
@@ -264,8 +280,26 @@ func (h *console) showPlan(c echo.Context) error {
 	if p.Records, err = h.records(c, a, plan.ID, k); err != nil {
 		return err
 	}
+	p.Records.IM = p.System
 	p.Chrome = web.Chrome(c)
 	return web.Page(c, views.Plan(p))
+}
+
+// planGuide is what stands in place of the figures of other pushes while an app may
+// only carry IM messages, nil otherwise.
+func planGuide(a appPage, plan *models.Plan) (*views.PlanGuide, error) {
+	if plan.IsIM() {
+		return nil, nil //nolint:nilnil // no guide is an answer
+	}
+	err := models.Gate(&a.App.App, models.UseStatistics)
+	if models.KindOf(err) != models.Conflict {
+		return nil, err
+	}
+	g := &views.PlanGuide{}
+	if a.Actor.May(models.PermMain) {
+		g.OpenURL = a.Base + "/config#full"
+	}
+	return g, nil
 }
 
 // pausedNote tells of a credential that stopped the app's pushes.

@@ -168,7 +168,7 @@ func TestPlanForms(t *testing.T) {
 		for _, p := range plans {
 			path := list + "/" + number(p.ID)
 			if p.IsIM() {
-				v.Post(path+"/edit", "name", "Renamed").Want(http.StatusUnprocessableEntity)
+				v.Post(path+"/edit", "name", "Renamed").Want(http.StatusConflict)
 				v.Post(path + "/delete").Want(http.StatusConflict)
 				continue
 			}
@@ -177,4 +177,32 @@ func TestPlanForms(t *testing.T) {
 		}
 		v.Get(plan).Want(http.StatusOK)
 	})
+}
+
+// On an app for IM pushes only, a plan of other pushes shows the guide instead of
+// figures, and the plan of IM messages cannot be changed whatever the address.
+func TestPlanGuide(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	owner := s.Account("owner")
+	_, apps := s.Product(owner, "Whale", models.PlatformIOS)
+	system, _ := sent(t, s, owner, apps[0])
+	base := appBase(apps[0].ID)
+	other, err := s.Store.CreatePlan(t.Context(), owner, apps[0].ID, "运营", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.Login(owner)
+	own := base + "/plans/" + number(other.ID)
+	v.Get(own).Want(http.StatusOK).Has("仅限IM推送（免费）", "需要先开通完整推送", "归入这个计划的推送").HasNot("转化漏斗").Link(base + "/config#full")
+	ops := s.Login(s.Sub(owner, "ops", models.Rights{Role: models.RoleOps, AllProducts: true}))
+	ops.Get(own).Want(http.StatusOK).Has("请联系主账号开通").NoLink(base + "/config#full")
+	v.Get(system).Want(http.StatusOK).Has("转化漏斗").HasNot("需要先开通完整推送")
+	for _, act := range []string{"/edit", "/delete"} {
+		v.Get(system + act).Want(http.StatusConflict).Has("不能修改或删除")
+		v.Post(system+act, "name", "x").Want(http.StatusConflict).Has("不能修改或删除")
+	}
+	if _, err := s.Store.SetFullPush(t.Context(), owner, apps[0].ID, true); err != nil {
+		t.Fatal(err)
+	}
+	v.Get(own).Want(http.StatusOK).Has("转化漏斗").HasNot("需要先开通完整推送")
 }

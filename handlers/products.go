@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -41,6 +42,13 @@ func (h *console) productsPage(ctx echo.Context, query string) (views.ProductsPa
 			return views.ProductsPage{}, err
 		}
 		p.Any = len(some) > 0
+	}
+	// The links are for the list, also when it lies under a dialog of another address.
+	total := len(all)
+	all, first := productsShown(all, web.ReadKeyset(ctx))
+	if len(all) < total {
+		p.Shown = web.T(ctx, "products.shown", "From", thousands(int64(first+1)), "To", thousands(int64(first+len(all))), "Total", thousands(int64(total)))
+		p.Prev, p.Next = productsNext(query, all, first, total)
 	}
 	arrived, err := h.Store.Arrivals(std, all, clock.midnight(-1), clock.midnight(0))
 	if err != nil {
@@ -126,7 +134,7 @@ func (f productForm) input() models.ProductInput {
 func (h *console) productDialog(ctx context.Context, f productForm, faults c.FormErrors) templ.Component {
 	return views.ProductDialog(views.ProductForm{
 		Action: "/products/new", Name: f.Name, Category: f.Category, Detail: f.Description, Region: f.Region,
-		Platforms: f.Platforms, Categories: categoryOptions(ctx), Regions: h.regionOptions(ctx),
+		Platforms: f.Platforms, Categories: categoryOptions(ctx), Regions: h.regionOptions(ctx), RegionHint: h.regionHint(),
 		AllApps: platformOptions(models.Platforms()), Errors: faults, MaxName: models.MaxProductName, MaxDetail: models.MaxProductDescription,
 	})
 }
@@ -300,6 +308,17 @@ func platformOptions(platforms []string) []c.Option {
 		out = append(out, c.Option{Value: p, Label: platformWord(p), Icon: platformIcon(p)})
 	}
 	return out
+}
+
+// regionHint is the key of the advice on where to store data: the usual one names the
+// four places of the default, which may not be there.
+func (h *console) regionHint() string {
+	for _, id := range []string{"ap-guangzhou", "ap-shanghai", "ap-hongkong", "ap-singapore"} {
+		if !slices.ContainsFunc(h.Store.Regions, func(r models.Region) bool { return r.ID == id }) {
+			return "products.region_hint_own"
+		}
+	}
+	return "products.region_hint"
 }
 
 // regionOptions offers the configured regions; those of the default four say whom

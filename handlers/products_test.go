@@ -1,7 +1,10 @@
 package handlers
 
 import (
+	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -123,4 +126,59 @@ func TestProductRights(t *testing.T) {
 		v.Get("/products/" + number(other.ID) + "/edit").Want(http.StatusNotFound)
 		v.Submit(base+"/edit", "name", "蓝鲸").To("/products").Has("已保存产品")
 	})
+}
+
+// A long list comes in pages, whichever way one walks them, also under a search.
+func TestProductPages(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	owner := s.Account("main")
+	const made = productsPerPage*2 + 5
+	for i := range made {
+		s.Product(owner, fmt.Sprintf("Whale %03d", i), models.PlatformIOS)
+	}
+	v := s.Login(owner)
+	page := regexp.MustCompile(`Whale \d{3}`)
+	read := func(path, shown string) (names map[string]bool, body string) {
+		t.Helper()
+		p := v.Get(path).Want(http.StatusOK).Has(shown)
+		names = map[string]bool{}
+		for _, n := range page.FindAllString(p.Text(), -1) {
+			names[n] = true
+		}
+		return names, string(p.Body)
+	}
+	link := func(body, key string) string {
+		t.Helper()
+		m := regexp.MustCompile(`href="(/products\?` + key + `=[^"]*)"`).FindStringSubmatch(body)
+		if m == nil {
+			return ""
+		}
+		return html.UnescapeString(m[1])
+	}
+	seen := map[string]bool{}
+	path, shown, last := "/products", "第 1–30 个，共 65 个产品", ""
+	for _, next := range []string{"第 31–60 个", "第 61–65 个", ""} {
+		names, body := read(path, shown)
+		for n := range names {
+			if seen[n] {
+				t.Errorf("%s stands on two pages", n)
+			}
+			seen[n] = true
+		}
+		last = path
+		path, shown = link(body, "after"), next
+		if (path == "") != (next == "") {
+			t.Fatalf("next page %q after %s", path, last)
+		}
+	}
+	if len(seen) != made {
+		t.Errorf("%d products on all pages", len(seen))
+	}
+	_, body := read(last, "第 61–65 个")
+	_, body = read(link(body, "before"), "第 31–60 个")
+	read(link(body, "before"), "第 1–30 个")
+	v.Get("/products?q=Whale+0").Has("第 1–30 个，共 65 个产品").Link("/products?after=36&q=Whale+0")
+	v.Get("/products?q=Whale+064").Has("Whale 064").HasNot("第 1–")
+	v.Get("/products?after=nonsense").Has("第 1–30 个")
+	v.Get("/products?after=1").Has("第 1–30 个")
 }

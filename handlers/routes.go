@@ -174,7 +174,7 @@ func (h *console) routesSandbox(g *web.Group) {
 	g.POST("/apps/:app/sandbox/phones", mayPush, h.sandboxAct(h.addPhone))
 	g.POST("/apps/:app/sandbox/phones/:device/drop", mayPush, h.sandboxAct(h.dropPhone))
 	g.POST("/apps/:app/sandbox/sample", mayPush, h.sandboxAct(h.sendSample))
-	g.POST("/apps/:app/sandbox/pushes/:push/tap", mayPush, h.sandboxAct(h.tapNotice))
-	g.POST("/apps/:app/sandbox/clear", mayPush, h.sandboxAct(h.clearSandbox))
-	g.POST("/apps/:app/sandbox/settings", mayConfigure, h.sandboxAct(h.saveSimulator))
+	g.POST("/apps/:app/sandbox/pushes/:push/tap", mayPush, h.sandboxAct(h.ownSimulator(h.tapNotice)))
+	g.POST("/apps/:app/sandbox/clear", mayPush, h.sandboxAct(h.ownSimulator(h.clearSandbox)))
+	g.POST("/apps/:app/sandbox/settings", mayConfigure, h.sandboxAct(h.ownSimulator(h.saveSimulator)))
 }

@@ -61,6 +61,14 @@ func (h *console) sandboxAct(fn func(c echo.Context, a appPage, f sandboxForm) e
 	}
 }
 
+// ownSimulator is for what only a simulator of this installation can do.
+func (h *console) ownSimulator(fn func(c echo.Context, a appPage, f sandboxForm) error) func(c echo.Context, a appPage, f sandboxForm) error {
+	if h.SimulatorAt == "" {
+		return fn
+	}
+	return func(echo.Context, appPage, sandboxForm) error { return &web.Error{Kind: web.KindNotFound} }
+}
+
 // switchSandbox turns the app's sandbox on or off.
 func (h *console) switchSandbox(c echo.Context, a appPage, f sandboxForm) error {
 	on := f.On != ""
@@ -218,7 +226,7 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 		return err
 	}
 	now := h.Now()
-	sample := b.Sample(web.T(c, "sandbox.friend"), to, sampleID(), now)
+	sample := b.Sample(web.T(c, "sandbox.friend"), to, sampleID(), web.T(c, "sandbox.sample_text"), now)
 	var answer struct {
 		Accepted int `json:"accepted"`
 	}
@@ -236,7 +244,11 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 	if len(newest) > 0 {
 		since = number(newest[0].ID)
 	}
-	web.Flash(c, web.T(c, "sandbox.sample_sent"), web.T(c, "sandbox.sample_sent_detail", "Account", to))
+	detail := "sandbox.sample_sent_detail"
+	if h.SimulatorAt != "" {
+		detail = "sandbox.sample_sent_elsewhere"
+	}
+	web.Flash(c, web.T(c, "sandbox.sample_sent"), web.T(c, detail, "Account", to))
 	return web.SeeOther(c, a.Base+"/sandbox?since="+since)
 }
 

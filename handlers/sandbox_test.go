@@ -14,7 +14,7 @@ import (
 func TestSandboxJourney(t *testing.T) {
 	eachReady(t, func(t *testing.T, r *ready) {
 		box := r.base + "/sandbox"
-		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息")
+		p := r.admin.Get(box).Want(200).Has("沙箱已关闭", "看到第一条推送", "还没有收到消息").HasNot("SANDBOX_APNS_ADDR")
 		p = p.Submit(box+"/switch").To(box).Has("沙箱已开启", "生成沙箱密钥")
 		p = p.Submit(box+"/key").To(box).Has("沙箱密钥已保存", "授权给 IM 应用")
 		im, _ := r.IMApp(r.main, "Chat")
@@ -137,6 +137,24 @@ func TestSimulatorSettings(t *testing.T) {
 			t.Errorf("settings %+v %v", got, err)
 		}
 	})
+}
+
+// A simulator in another process has neither our inbox nor our settings: the page
+// says so and offers nothing that would not work.
+func TestSandboxElsewhere(t *testing.T) {
+	s := newSite(t, models.SQLite, func(d *Deps) { d.SimulatorAt = "127.0.0.1:2197" })
+	main := s.Account("lin")
+	_, apps := s.Product(main, "蓝鲸", models.PlatformIOS)
+	box := appBase(apps[0].ID) + "/sandbox"
+	v := s.Login(main)
+	p := v.Get(box).Want(200).Has("127.0.0.1:2197", "没有收件箱").HasNot("收到的消息", "模拟器设置", "点按通知可以")
+	p.NoLink(box + "/settings").NoLink(box + "/clear").Link(appBase(apps[0].ID) + "/plans")
+	p.Submit(box + "/switch").To(box).Has("沙箱已开启")
+	v.Post(box+"/settings", "latency_ms", "1", "error_percent", "1", "mix", "mixed").Want(404)
+	v.Post(box + "/clear").Want(404)
+	en := s.Login(main)
+	en.Lang = "en"
+	en.Get(box).Want(200).Has("The simulator runs in another process (127.0.0.1:2197)", "no inbox")
 }
 
 // An app that no simulator can send for says so, and so does a server without any.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -139,7 +140,13 @@ func (h *console) createUser(ctx echo.Context) error {
 		return err
 	}
 	faults := f.check(ctx)
-	if faults == nil {
+	if faults != nil {
+		more, err := formFaults(ctx, f.input().Check())
+		if err != nil {
+			return err
+		}
+		maps.Copy(faults, more)
+	} else {
 		u, err := h.Store.CreateUser(ctx.Request().Context(), h.actor(ctx), f.input())
 		if err == nil {
 			web.Flash(ctx, web.T(ctx, "users.created", "Name", u.Name), web.T(ctx, "users.created_detail", "Account", number(u.AccountID)))

@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"testing"
 
 	"hongyan/models"
@@ -144,4 +146,62 @@ func TestAccount(t *testing.T) {
 		}
 		v.Get("/audit").Has("Europe/Berlin", "内容保留 原来： 0", "7")
 	})
+}
+
+// A form says everything that is wrong with it at once, one message per field.
+func TestFormsNameEveryFault(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	v := s.Login(s.Account("owner"))
+	for _, c := range []struct {
+		path   string
+		form   []string
+		fields []string
+	}{
+		{"/users/new", []string{"name", "", "password", "short", "role", "boss", "scope", "some"}, []string{"name", "password", "role", "scope"}},
+		{"/users/new", []string{"name", "", "password", "short", "role", "read", "scope", "all"}, []string{"name", "password"}},
+		{"/im-apps/new", []string{"name", "", "bridge", "generic", "sdk_app_id", "0", "allow_ips", "nowhere"}, []string{"name", "allow_ips"}},
+	} {
+		p := v.Post(c.path, c.form...).Want(http.StatusUnprocessableEntity)
+		for _, field := range c.fields {
+			if p.FieldError(field) == "" {
+				t.Errorf("%s: nothing is said about %s", c.path, field)
+			}
+		}
+	}
+}
+
+// After a refused form a change of the language leads back to a page that exists.
+func TestLanguageAfterRefusedForm(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	token, _, err := s.Store.NewSetupToken(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := func(p *page) string {
+		t.Helper()
+		m := regexp.MustCompile(`name="back" value="([^"]*)"`).FindSubmatch(p.Want(http.StatusUnprocessableEntity).Body)
+		if m == nil {
+			t.Fatal("no way back")
+		}
+		return html.UnescapeString(string(m[1]))
+	}
+	fresh := s.Visitor()
+	path := back(fresh.Post("/setup", "token", token, "account", "", "name", "", "password", "x", "password2", "y"))
+	fresh.Get(path).Want(http.StatusOK).Has("再输入一次密码")
+
+	owner := s.Account("owner")
+	_, apps := s.Product(owner, "Whale", models.PlatformIOS)
+	v := s.Login(owner)
+	for post, want := range map[string]string{
+		"/me/password":                            "/me",
+		appBase(apps[0].ID) + "/config/package":   appBase(apps[0].ID) + "/config",
+		appBase(apps[0].ID) + "/sandbox/settings": appBase(apps[0].ID) + "/sandbox",
+		"/users/new":                              "/users/new",
+	} {
+		path := back(v.Post(post, "package_name", "no good", "latency_ms", "x"))
+		if path != want {
+			t.Errorf("%s leads back to %s, want %s", post, path, want)
+		}
+		v.Get(path).Want(http.StatusOK)
+	}
 }

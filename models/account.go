@@ -2,8 +2,10 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,6 +35,19 @@ const (
 // Languages lists them, the default first.
 func Languages() []string { return []string{LanguageChinese, LanguageEnglish} }
 
+// GenericText is what a phone shows for a message that says nothing readable, or
+// whose text the vendor shall not see, in an account's language. It goes to a phone
+// and not to a page, so it is no entry of the message catalog.
+func GenericText(language string) string {
+	if IsEnglish(language) {
+		return "You have a new message"
+	}
+	return "收到一条新消息"
+}
+
+// IsEnglish reports whether texts for phones are English in a language.
+func IsEnglish(language string) bool { return strings.HasPrefix(language, LanguageEnglish) }
+
 // Location returns the account's time zone, UTC if the system does not know it.
 func (a *Account) Location() *time.Location {
 	loc, err := time.LoadLocation(a.TimeZone)
@@ -53,17 +68,20 @@ type MainAccount struct {
 	Password string
 }
 
+// Check finds everything that is wrong with the form.
+func (in MainAccount) Check() error {
+	_, err := in.check()
+	return err
+}
+
 // check trims the names and applies the rules; fields are account_name, name and
 // password.
 func (in MainAccount) check() (MainAccount, error) {
-	var err error
-	if in.Name, err = label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName); err != nil {
-		return in, err
-	}
-	if in.UserName, err = userName(in.UserName); err != nil {
-		return in, err
-	}
-	return in, checkPassword(in.Password, in.UserName, "password")
+	name, err1 := label(in.Name, "account_name", "errors.account.name_missing", MaxAccountName)
+	user, err2 := userName(in.UserName)
+	err := errors.Join(err1, err2, checkPassword(in.Password, in.UserName, "password"))
+	in.Name, in.UserName = name, user
+	return in, err
 }
 
 // CreateMainAccount creates an account with its main user, as the command line

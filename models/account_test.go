@@ -339,10 +339,15 @@ func TestThrottle(t *testing.T) {
 			return err
 		}
 		var e *Error
-		for left := freeTries - 1; left >= 0; left-- {
+		for left := freeTries - 1; left > 0; left-- {
 			if err := guess("main", "192.0.2.1"); !errors.As(err, &e) || e.Kind != Unauthorized || e.Data["Left"] != left {
 				t.Fatalf("want %d left, got %v %v", left, err, e.Data)
 			}
+		}
+		last := guess("main", "192.0.2.1")
+		refused(t, last, Unauthorized, "errors.login.wrong_last")
+		if e := asError(t, last); e.Data["Minutes"] != 1 {
+			t.Errorf("the last free try says %v", e.Data)
 		}
 		refused(t, guess("main", "192.0.2.1"), TooMany, "errors.login.throttled")
 		_, _, err := s.SignIn(ctx, Login{Name: "main", Password: testPassword, IP: "192.0.2.1"})

@@ -49,17 +49,31 @@ func (s *Store) Authorizations(ctx context.Context, who Actor) ([]AuthorizationV
 	return s.authorizations(ctx, who, " ORDER BY z.id DESC")
 }
 
-// AuthorizationByID returns one that is in force. NotFound; Forbidden without
+// AuthorizationByID returns one that is in force. Conflict for one that ended; NotFound; Forbidden without
 // PermIM.
 func (s *Store) AuthorizationByID(ctx context.Context, who Actor, id int64) (*AuthorizationView, error) {
 	rows, err := s.authorizations(ctx, who, " AND z.id = ?", id)
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		return nil, notFound("")
+	if len(rows) > 0 {
+		return &rows[0], nil
 	}
-	return &rows[0], nil
+	var ended []Authorization
+	err = s.read(ctx).Where("account_id = ? AND id = ? AND released_at IS NOT NULL", who.AccountID, id).Limit(1).Find(&ended).Error
+	if err != nil {
+		return nil, fmt.Errorf("models: authorization: %w", err)
+	}
+	return nil, released(who, ended)
+}
+
+// released says that an authorization ended before, to whoever could have seen it: a
+// page that was open meanwhile is out of date, not lost.
+func released(who Actor, ended []Authorization) error {
+	if len(ended) == 0 || !who.MayProduct(ended[0].ProductID) {
+		return notFound("")
+	}
+	return conflict("errors.authorization.released", nil)
 }
 
 func (s *Store) authorizations(ctx context.Context, who Actor, more string, args ...any) ([]AuthorizationView, error) {
@@ -207,12 +221,15 @@ func (t *Tx) imPlan(app *App) (*Plan, error) {
 
 // Release is 解除授权: the IM app may no longer push through the app. What it was
 // promised still goes; plan and records stay, marked; the service state returns;
-// 完整推送 is closed. NotFound; Forbidden without PermIM.
+// 完整推送 is closed. Conflict when it ended before; NotFound; Forbidden without PermIM.
 func (s *Store) Release(ctx context.Context, who Actor, id int64) error {
 	var z Authorization
 	err := s.change(ctx, who, PermIM, "release authorization", func(t *Tx) error {
-		if err := t.Where("account_id = ? AND id = ? AND released_at IS NULL", who.AccountID, id).Take(&z).Error; err != nil {
+		if err := t.Where("account_id = ? AND id = ?", who.AccountID, id).Take(&z).Error; err != nil {
 			return found(err, "")
+		}
+		if z.ReleasedAt != nil {
+			return released(who, []Authorization{z})
 		}
 		app, err := t.app(who, z.AppID)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -30,7 +31,15 @@ func (d *DB) BackupTo(ctx context.Context, path string) error {
 	if err := d.sqlR.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file); err != nil {
 		return fmt.Errorf("models: backup: %w", err)
 	}
-	conn, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)")
+	// VACUUM INTO takes an empty file, and leaves its mode alone.
+	empty, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = empty.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("models: backup: %w", err)
+	}
+	conn, err := sql.Open("sqlite", sqliteFile(file)+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		return fmt.Errorf("models: backup: %w", err)
 	}
@@ -46,7 +55,7 @@ func (d *DB) BackupTo(ctx context.Context, path string) error {
 func InspectCopy(ctx context.Context, path string) (info CopyInfo, err error) {
 	// immutable: a file on a read-only disk can be inspected, and nothing is
 	// created beside it.
-	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&immutable=1")
+	db, err := sql.Open("sqlite", sqliteFile(path)+"?mode=ro&immutable=1")
 	if err != nil {
 		return info, fmt.Errorf("models: inspect copy: %w", err)
 	}
@@ -63,6 +72,25 @@ func InspectCopy(ctx context.Context, path string) (info CopyInfo, err error) {
 	}
 	info.Rows, err = countRows(ctx, db)
 	return info, err
+}
+
+// TryCopyKey proves that a key opens what is sealed in a copy, as Store.TryKey does
+// for a database that is in use.
+func TryCopyKey(ctx context.Context, path string, keys *Keyring) (err error) {
+	db, err := sql.Open("sqlite", sqliteFile(path)+"?mode=ro&immutable=1")
+	if err != nil {
+		return fmt.Errorf("models: try copy key: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var sealed []byte
+	err = db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", canaryKey).Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // never started: nothing was sealed
+	}
+	if err != nil {
+		return fmt.Errorf("models: try copy key: %w", err)
+	}
+	return keys.openCanary(sealed)
 }
 
 func countRows(ctx context.Context, db *sql.DB) (map[string]int64, error) {

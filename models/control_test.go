@@ -124,8 +124,11 @@ func TestAuthorizationFlow(t *testing.T) {
 		if !in.Authorized() {
 			t.Error("the ingest address does not see the authorization")
 		}
+		if in.Language() != LanguageChinese {
+			t.Errorf("the ingest address speaks %q", in.Language())
+		}
 		must(t, s.Release(ctx, w.main, z.ID))
-		refused(t, s.Release(ctx, w.main, z.ID), NotFound, "")
+		refused(t, s.Release(ctx, w.main, z.ID), Conflict, "errors.authorization.released")
 		if in, err = s.IngestBySecret(ctx, w.secret.Reveal()); err != nil || in.Authorized() {
 			t.Errorf("after release: authorized %v, %v", in.Authorized(), err)
 		}

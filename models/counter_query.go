@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // Funnel is how a set of messages fared: 计划发送 → 实际发送 → 抵达 → 点击. It sums
@@ -87,6 +89,9 @@ type Stats struct {
 type StatsFilter struct {
 	PlanID   int64
 	From, To time.Time
+	// DaysFrom begins Days earlier than From; Total and Channels still count from
+	// From on. Zero: From.
+	DaysFrom time.Time
 	Zone     *time.Location
 	Sandbox  bool
 }
@@ -94,17 +99,50 @@ type StatsFilter struct {
 // maxStatsDays bounds a range.
 const maxStatsDays = 400
 
+// days returns the midnights of the range, and which of them From is.
+func (f StatsFilter) days() (days []time.Time, first int, err error) {
+	from, to := midnight(f.From, f.Zone), midnight(f.To, f.Zone).AddDate(0, 0, 1)
+	begin := from
+	if !f.DaysFrom.IsZero() {
+		begin = midnight(f.DaysFrom, f.Zone)
+	}
+	days = daysBetween(begin, to)
+	if first = len(days) - len(daysBetween(from, to)); !from.Before(to) || first < 0 || len(days) > maxStatsDays {
+		return nil, 0, invalid("from", "range", map[string]any{"Max": maxStatsDays})
+	}
+	return days, first, nil
+}
+
+// counted selects the app's counters of the days.
+func (f StatsFilter) counted(ctx context.Context, app AppScope, days []time.Time) *gorm.DB {
+	end := days[len(days)-1].AddDate(0, 0, 1)
+	return app.db.read(ctx).Table("counters").
+		Where("app_id = ? AND hour >= ? AND hour <= ? AND sandbox = ?", app.appID, HourOf(days[0]), HourOf(end.Add(-1)), f.Sandbox)
+}
+
+// dayOf finds the day that an hour is counted in. A zone's midnight need not be on
+// the hour: an hour that began before the first day is of none.
+func (f StatsFilter) dayOf(days []time.Time, hour int64) (int, bool) {
+	return slices.BinarySearchFunc(days, midnight(time.Unix(hour*3600, 0), f.Zone), time.Time.Compare)
+}
+
+func dayFunnels(days []time.Time) []DayFunnel {
+	out := make([]DayFunnel, len(days))
+	for i, d := range days {
+		out[i].Day = d
+	}
+	return out
+}
+
 // PlanStats reads the counters of a plan. A message counts on the day it was
 // accepted, with everything that became of it. Invalid: an empty range, or one
 // over 400 days.
 func (s *Store) PlanStats(ctx context.Context, app AppScope, f StatsFilter) (*Stats, error) {
-	from, to := midnight(f.From, f.Zone), midnight(f.To, f.Zone).AddDate(0, 0, 1)
-	days := daysBetween(from, to)
-	if len(days) == 0 || len(days) > maxStatsDays {
-		return nil, invalid("from", "range", map[string]any{"Max": maxStatsDays})
+	days, first, err := f.days()
+	if err != nil {
+		return nil, err
 	}
-	q := app.db.read(ctx).Table("counters").Select("hour, channel, metric, reason, SUM(n) AS n").
-		Where("app_id = ? AND hour >= ? AND hour <= ? AND sandbox = ?", app.appID, HourOf(from), HourOf(to.Add(-1)), f.Sandbox)
+	q := f.counted(ctx, app, days).Select("hour, channel, metric, reason, SUM(n) AS n")
 	if f.PlanID != 0 {
 		q = q.Where("plan_id = ?", f.PlanID)
 	}
@@ -116,18 +154,18 @@ func (s *Store) PlanStats(ctx context.Context, app AppScope, f StatsFilter) (*St
 	if err := q.Group("hour, channel, metric, reason").Scan(&rows).Error; err != nil {
 		return nil, fmt.Errorf("models: plan statistics: %w", err)
 	}
-	st := &Stats{Days: make([]DayFunnel, len(days))}
-	for i, d := range days {
-		st.Days[i].Day = d
-	}
+	st := &Stats{Days: dayFunnels(days)}
 	channels := map[string]*ChannelFunnel{}
 	for _, r := range rows {
-		day, ok := slices.BinarySearchFunc(days, midnight(time.Unix(r.Hour*3600, 0), f.Zone), time.Time.Compare)
+		day, ok := f.dayOf(days, r.Hour)
 		if !ok {
-			continue // the zone's midnight is not on the hour, and this hour began before it
+			continue
+		}
+		st.Days[day].add(r.Metric, r.Reason, r.N)
+		if day < first {
+			continue
 		}
 		st.Total.add(r.Metric, r.Reason, r.N)
-		st.Days[day].add(r.Metric, r.Reason, r.N)
 		c := channels[r.Channel]
 		if c == nil {
 			c = &ChannelFunnel{Channel: r.Channel}
@@ -139,6 +177,36 @@ func (s *Store) PlanStats(ctx context.Context, app AppScope, f StatsFilter) (*St
 		st.Channels = append(st.Channels, *channels[name])
 	}
 	return st, nil
+}
+
+// PlanTrends reads the days of many plans at once, for a list: for each of the plans
+// every day of the range, without reasons and channels. f.PlanID is not looked at.
+// Invalid: as PlanStats.
+func (s *Store) PlanTrends(ctx context.Context, app AppScope, plans []int64, f StatsFilter) (map[int64][]DayFunnel, error) {
+	days, _, err := f.days()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int64][]DayFunnel, len(plans))
+	for _, id := range plans {
+		out[id] = dayFunnels(days)
+	}
+	var rows []struct {
+		PlanID, Hour int64
+		Metric       string
+		N            int64
+	}
+	err = f.counted(ctx, app, days).Select("plan_id, hour, metric, SUM(n) AS n").Where("plan_id IN ?", plans).
+		Group("plan_id, hour, metric").Scan(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("models: plan trends: %w", err)
+	}
+	for _, r := range rows {
+		if day, ok := f.dayOf(days, r.Hour); ok {
+			out[r.PlanID][day].add(r.Metric, "", r.N)
+		}
+	}
+	return out, nil
 }
 
 // midnight returns the start of t's day in zone, UTC when nil.

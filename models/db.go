@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
@@ -90,12 +92,32 @@ func (d *DB) gormConfig() *gorm.Config {
 	}
 }
 
+// CheckDatabaseURL says what is wrong with a postgres:// URL, without connecting and
+// without quoting it: it holds a password.
+func CheckDatabaseURL(v string) error {
+	_, err := pgxpool.ParseConfig(v)
+	if err == nil {
+		return nil
+	}
+	// Below the parser's error, which quotes the URL, lies one that names the setting.
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) {
+		var whole *url.Error
+		if cause := errors.Unwrap(parse); cause != nil && !errors.As(cause, &whole) {
+			return fmt.Errorf("not a valid postgres:// URL: %w", cause)
+		}
+	}
+	return errors.New("not a valid postgres:// URL")
+}
+
 func (d *DB) openPostgres(ctx context.Context, o dbOptions) error {
 	d.Dialect = Postgres
+	if err := CheckDatabaseURL(o.dsn); err != nil {
+		return fmt.Errorf("models: open: %w", err)
+	}
 	cfg, err := pgxpool.ParseConfig(o.dsn)
 	if err != nil {
-		// The cause may quote the URL with its password.
-		return errors.New("models: open: DATABASE_URL is not a valid postgres:// URL")
+		return errors.New("models: open: not a valid postgres:// URL")
 	}
 	if o.maxConns > 0 {
 		cfg.MaxConns = int32(o.maxConns) //nolint:gosec // a small configured number
@@ -118,6 +140,12 @@ func (d *DB) openPostgres(ctx context.Context, o dbOptions) error {
 	return nil
 }
 
+// sqliteFile names a file in SQLite's form, in which three characters of a path mean
+// something else.
+func sqliteFile(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
 // sqliteDSN returns the connection string that keeps times comparable (stored as
 // UTC text of one shape), commits durable and transactions immediate.
 func sqliteDSN(path string, readOnly bool) string {
@@ -133,12 +161,20 @@ func sqliteDSN(path string, readOnly bool) string {
 		q.Set("_txlock", "immediate")
 	}
 	// auto_vacuum must come first: it only takes on a database without tables.
-	return "file:" + path + "?_pragma=auto_vacuum(2)&" + q.Encode()
+	return sqliteFile(path) + "?_pragma=auto_vacuum(2)&" + q.Encode()
 }
 
 func (d *DB) openSQLite(ctx context.Context, o dbOptions) error {
 	d.Dialect = SQLite
-	var err error
+	// For its owner's eyes, also in a folder that others may read; the files beside
+	// it (-wal, -shm) take its mode.
+	f, err := os.OpenFile(o.dsn, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("models: open sqlite: %w", err)
+	}
 	if d.sqlW, err = sql.Open("sqlite", sqliteDSN(o.dsn, false)); err != nil {
 		return fmt.Errorf("models: open sqlite: %w", err)
 	}

@@ -2,8 +2,13 @@ package models
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
+	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 )
 
@@ -54,13 +59,35 @@ func (e *Error) Unwrap() error { return e.Err }
 // ErrorKind returns the kind as a word, for packages that must not import models.
 func (e *Error) ErrorKind() string { return string(e.Kind) }
 
-// KindOf returns err's kind: that of the first Error in its chain, Internal otherwise.
+// KindOf returns err's kind: that of the first Error in its chain, Unavailable when
+// the database cannot be reached, Internal otherwise.
 func KindOf(err error) Kind {
 	var e *Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		return e.Kind
+	case unreachable(err):
+		return Unavailable
 	}
 	return Internal
+}
+
+// unreachable reports whether err says that the database did not answer, so that
+// the same call may succeed later: nothing is wrong with the call.
+func unreachable(err error) bool {
+	var connect *pgconn.ConnectError
+	var network net.Error
+	var server *pgconn.PgError
+	switch {
+	case err == nil, canceled(err):
+		return false
+	case errors.As(err, &connect), errors.As(err, &network):
+		return true
+	case errors.As(err, &server):
+		// Connection failures, a server that starts, stops or is full.
+		return strings.HasPrefix(server.Code, "08") || strings.HasPrefix(server.Code, "57P") || server.Code == "53300"
+	}
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }
 
 // invalid, notFound and conflict build the three most common errors.
@@ -72,6 +99,15 @@ func notFound(key string) *Error { return &Error{Kind: NotFound, Key: key} }
 
 func conflict(key string, data map[string]any) *Error {
 	return &Error{Kind: Conflict, Key: key, Data: data}
+}
+
+// unless returns e when a rule is broken, as an error that errors.Join takes: a form
+// is told everything that is wrong with it at once.
+func unless(ok bool, e *Error) error {
+	if ok {
+		return nil
+	}
+	return e
 }
 
 // found turns GORM's "record not found" into NotFound with the given key and

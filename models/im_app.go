@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -32,6 +33,17 @@ type IMApp struct {
 
 // TableName is GORM's hook.
 func (IMApp) TableName() string { return "im_apps" }
+
+// oldSecret is an ingest secret that works until it expires although two rotations
+// came after it.
+type oldSecret struct {
+	Hash      []byte `gorm:"primaryKey"`
+	IMAppID   int64  `gorm:"column:im_app_id"`
+	ExpiresAt time.Time
+}
+
+// TableName is GORM's hook.
+func (oldSecret) TableName() string { return "im_app_old_secrets" }
 
 // Limits of an IM app.
 const (
@@ -62,17 +74,15 @@ type IMAppInput struct {
 
 // check applies the rules; bridges are the ids of those that exist.
 func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
-	var err error
-	if in.Name, err = label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName); err != nil {
-		return in, err
-	}
-	if !slices.Contains(bridges, in.Bridge) {
-		return in, invalid("bridge", "errors.im_app.bridge", nil)
-	}
-	if in.SDKAppID < 0 || in.SDKAppID > maxSDKAppID {
-		return in, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)
-	}
-	in.AllowIPs, err = checkAllowIPs(in.AllowIPs)
+	name, err1 := label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName)
+	allow, err2 := checkAllowIPs(in.AllowIPs)
+	err := errors.Join(
+		err1,
+		unless(slices.Contains(bridges, in.Bridge), invalid("bridge", "errors.im_app.bridge", nil)),
+		unless(in.SDKAppID >= 0 && in.SDKAppID <= maxSDKAppID, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)),
+		err2,
+	)
+	in.Name, in.AllowIPs = name, allow
 	return in, err
 }
 
@@ -261,6 +271,13 @@ func (s *Store) RotateIngestSecret(ctx context.Context, who Actor, id int64) (*I
 		return nil, "", err
 	}
 	m, err := s.changeIMApp(ctx, who, "rotate ingest secret", id, []string{"secret_hash", "prev_hash", "prev_expires_at"}, func(t *Tx, m *IMApp) error {
+		// The IM server may still use the one before: a form that was sent twice, or a
+		// second change on the same day, must not shut it out before its time.
+		if m.PrevHash != nil && m.PrevExpiresAt != nil && m.PrevExpiresAt.After(t.now()) {
+			if err := t.Create(&oldSecret{Hash: m.PrevHash, IMAppID: id, ExpiresAt: *m.PrevExpiresAt}).Error; err != nil {
+				return err
+			}
+		}
 		until := t.now().Add(OldSecretLife)
 		m.PrevHash, m.PrevExpiresAt, m.SecretHash = m.SecretHash, &until, hash
 		e := m.entry(ActionReset)
@@ -273,11 +290,14 @@ func (s *Store) RotateIngestSecret(ctx context.Context, who Actor, id int64) (*I
 	return m, secret, nil
 }
 
-// DropOldSecret makes the secret before the last rotation stop working now: it may
+// DropOldSecret makes every secret before the last rotation stop working now: one may
 // have leaked. NotFound; Forbidden without PermIM.
 func (s *Store) DropOldSecret(ctx context.Context, who Actor, id int64) error {
 	_, err := s.changeIMApp(ctx, who, "drop old secret", id, []string{"prev_hash", "prev_expires_at"}, func(t *Tx, m *IMApp) error {
 		m.PrevHash, m.PrevExpiresAt = nil, nil
+		if err := t.Where("im_app_id = ?", id).Delete(&oldSecret{}).Error; err != nil {
+			return err
+		}
 		e := m.entry(ActionReset)
 		e.after = facts{"key": "old_ingest_secret"}
 		return t.audit(who, e)

@@ -20,6 +20,7 @@ type Ingest struct {
 	bridge      string
 	allowIPs    string
 	contentDays int
+	language    string
 	targets     []ingestTarget
 }
 
@@ -41,6 +42,9 @@ func (i Ingest) Bridge() string { return i.bridge }
 
 // AllowIPs returns the operator's allow-list as entered; "" allows every address.
 func (i Ingest) AllowIPs() string { return i.allowIPs }
+
+// Language returns the language of the account's generic texts.
+func (i Ingest) Language() string { return i.language }
 
 // Authorized reports whether any app takes this IM app's messages.
 func (i Ingest) Authorized() bool { return len(i.targets) > 0 }
@@ -66,7 +70,7 @@ type ingestCache struct {
 	version int
 }
 
-// IngestBySecret finds the IM app whose current secret, or previous one within
+// IngestBySecret finds the IM app whose current secret, or an earlier one within
 // its 24 hours, is given. A change made elsewhere is seen within a second.
 // NotFound when there is none.
 func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, error) {
@@ -115,18 +119,23 @@ func (s *Store) loadIngest(ctx context.Context, hash []byte, now time.Time) (Ing
 		Bridge        string
 		AllowIPs      string `gorm:"column:allow_ips"`
 		ContentDays   int
+		Language      string
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, a.content_days
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
-		WHERE (i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)) AND i.deleted_at IS NULL
-		LIMIT 1`, hash, hash, now).Take(&im).Error
+		WHERE (i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)
+			OR i.id = (SELECT o.im_app_id FROM im_app_old_secrets o WHERE o.hash = ? AND o.expires_at > ?)) AND i.deleted_at IS NULL
+		LIMIT 1`, hash, hash, now, hash, now).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, notFound("im_app")
 	}
 	if err != nil {
 		return Ingest{}, fmt.Errorf("models: ingest: %w", err)
 	}
-	in := Ingest{imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, allowIPs: im.AllowIPs, contentDays: im.ContentDays}
+	in := Ingest{
+		imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, allowIPs: im.AllowIPs,
+		contentDays: im.ContentDays, language: im.Language,
+	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)
 	return in, err
 }

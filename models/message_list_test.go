@@ -187,6 +187,39 @@ func TestStatsByDayAndChannel(t *testing.T) {
 		if w := st.Total.Waiting(); w != 7 {
 			t.Errorf("%d waiting, want 7", w)
 		}
+		st, err = s.PlanStats(ctx, f.app, StatsFilter{PlanID: f.planID, Zone: zone, From: day(3), To: day(3), DaysFrom: day(2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = &Stats{Total: day3, Channels: []ChannelFunnel{{Channel: "", Funnel: none}, {Channel: "fcm", Funnel: fcm}}, Days: want.Days[1:]}
+		if diff := cmp.Diff(want, st); diff != "" {
+			t.Errorf("stats of one day with the days before it (-want +got):\n%s", diff)
+		}
+		quiet := f.planID + 1
+		add(at(3, 1), true, "apns", MetricAccepted, "", 1)
+		trends, err := s.PlanTrends(ctx, f.app, []int64{f.planID, quiet}, StatsFilter{Zone: zone, From: day(2), To: day(3)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare := func(f Funnel) Funnel {
+			if f.FailedBy != nil {
+				f.FailedBy = map[string]int64{"": f.Failed}
+			}
+			if f.SkippedBy != nil {
+				f.SkippedBy = map[string]int64{"": f.Skipped}
+			}
+			return f
+		}
+		wantTrends := map[int64][]DayFunnel{
+			f.planID: {{Day: day(2), Funnel: bare(apns)}, {Day: day(3), Funnel: bare(day3)}},
+			quiet:    {{Day: day(2)}, {Day: day(3)}},
+		}
+		if diff := cmp.Diff(wantTrends, trends); diff != "" {
+			t.Errorf("trends (-want +got):\n%s", diff)
+		}
+		if _, err := s.PlanStats(ctx, f.app, StatsFilter{From: day(1), To: day(3), DaysFrom: day(2)}); KindOf(err) != Invalid {
+			t.Errorf("days that begin after the range: %v", err)
+		}
 		if _, err := s.PlanStats(ctx, f.app, StatsFilter{From: day(3), To: day(1)}); KindOf(err) != Invalid {
 			t.Errorf("empty range: %v", err)
 		}

@@ -2,13 +2,16 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
@@ -61,7 +64,11 @@ func (d *DB) migrate(ctx context.Context, check bool) error {
 		return fmt.Errorf("models: migrate: the database has schema %d, this program knows %d: start a newer program", current, target)
 	case check && current < target:
 		return fmt.Errorf("models: migrate: the database has schema %d, this program needs %d: run `hongyan migrate`", current, target)
-	case check:
+	}
+	if err := d.checkRiver(ctx, check); err != nil {
+		return err
+	}
+	if check {
 		return d.makePartitions(ctx)
 	}
 	if _, err := p.Up(ctx); err != nil {
@@ -98,16 +105,59 @@ func (d *DB) provider() (*goose.Provider, error) {
 	return p, nil
 }
 
+// checkRiver refuses a database whose queue tables are newer than the program, as
+// migrate does with our own, and with check also older ones.
+func (d *DB) checkRiver(ctx context.Context, check bool) error {
+	current := 0
+	if d.r.Migrator().HasTable("river_migration") {
+		if err := d.read(ctx).Raw("SELECT coalesce(max(version), 0) FROM river_migration WHERE line = ?", riverdriver.MigrationLineMain).Scan(&current).Error; err != nil {
+			return fmt.Errorf("models: migrate river: version: %w", err)
+		}
+	}
+	var known []rivermigrate.Migration
+	var err error
+	if d.Dialect == Postgres {
+		var m *rivermigrate.Migrator[pgx.Tx]
+		if m, err = d.riverPostgres(); err == nil {
+			known = m.AllVersions()
+		}
+	} else {
+		var m *rivermigrate.Migrator[*sql.Tx]
+		if m, err = d.riverSQLite(); err == nil {
+			known = m.AllVersions()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("models: migrate river: %w", err)
+	}
+	target := known[len(known)-1].Version
+	switch {
+	case current > target:
+		return fmt.Errorf("models: migrate: the database has queue schema %d, this program knows %d: start a newer program", current, target)
+	case check && current < target:
+		return fmt.Errorf("models: migrate: the database has queue schema %d, this program needs %d: run `hongyan migrate`", current, target)
+	}
+	return nil
+}
+
+func (d *DB) riverPostgres() (*rivermigrate.Migrator[pgx.Tx], error) {
+	return rivermigrate.New(riverpgxv5.New(d.pool), &rivermigrate.Config{Logger: RiverLog(d.log)})
+}
+
+func (d *DB) riverSQLite() (*rivermigrate.Migrator[*sql.Tx], error) {
+	return rivermigrate.New(riversqlite.New(d.sqlW), &rivermigrate.Config{Logger: RiverLog(d.log)})
+}
+
 func (d *DB) migrateRiver(ctx context.Context) error {
 	var err error
 	if d.Dialect == Postgres {
-		m, merr := rivermigrate.New(riverpgxv5.New(d.pool), &rivermigrate.Config{Logger: d.log})
+		m, merr := d.riverPostgres()
 		if merr == nil {
 			_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
 		}
 		err = errors.Join(merr, err)
 	} else {
-		m, merr := rivermigrate.New(riversqlite.New(d.sqlW), &rivermigrate.Config{Logger: d.log})
+		m, merr := d.riverSQLite()
 		if merr == nil {
 			_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
 		}

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -38,15 +39,20 @@ type Plan struct {
 // IsIM reports whether this is the plan 即时通信IM消息.
 func (p *Plan) IsIM() bool { return p.Kind == PlanIM }
 
+// Changeable fails with Conflict for a plan that operators may not rename or delete.
+func (p *Plan) Changeable() error {
+	if p.IsIM() {
+		return conflict("errors.plan.im_fixed", nil)
+	}
+	return nil
+}
+
 func (p *Plan) facts() facts { return facts{"name": p.Name, "description": p.Description} }
 
 func checkPlan(name, description string) (string, string, error) {
-	name, err := label(name, "name", "errors.plan.name_missing", MaxPlanName)
-	if err != nil {
-		return "", "", err
-	}
-	description, err = label(description, "description", "", MaxPlanDescription)
-	return name, description, err
+	name, err1 := label(name, "name", "errors.plan.name_missing", MaxPlanName)
+	description, err2 := label(description, "description", "", MaxPlanDescription)
+	return name, description, errors.Join(err1, err2)
 }
 
 // viewApp checks that the actor may see the app, for reads of what belongs to it.
@@ -137,10 +143,7 @@ func (t *Tx) ownPlan(who Actor, appID, id int64) (*App, *Plan, error) {
 	if err := t.locked().Where("account_id = ? AND app_id = ? AND id = ?", who.AccountID, appID, id).Take(&p).Error; err != nil {
 		return nil, nil, found(err, "")
 	}
-	if p.IsIM() {
-		return nil, nil, conflict("errors.plan.im_fixed", nil)
-	}
-	return app, &p, nil
+	return app, &p, p.Changeable()
 }
 
 // UpdatePlan saves a plan's name and description. Invalid; Conflict (name), and for

@@ -292,7 +292,7 @@ func TestAppSettings(t *testing.T) {
 		must(t, err)
 		cfg, err := s.SendConfig(ctx, w.ios.ID)
 		must(t, err)
-		if cfg.Fanout != FanoutLatest || cfg.TextMode != TextGeneric || cfg.Sandbox {
+		if cfg.Fanout != FanoutLatest || cfg.TextMode != TextGeneric || cfg.HideKey == "" || cfg.Sandbox {
 			t.Errorf("config: %+v", cfg)
 		}
 		a, key, err := s.SetBindRequired(ctx, w.main, w.ios.ID, true)

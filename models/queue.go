@@ -23,9 +23,9 @@ func newInserter(d *DB) (*inserter, error) {
 	q := &inserter{}
 	var err error
 	if d.Dialect == Postgres {
-		q.pg, err = river.NewClient(riverpgxv5.New(d.pool), &river.Config{Logger: d.log})
+		q.pg, err = river.NewClient(riverpgxv5.New(d.pool), &river.Config{Logger: RiverLog(d.log)})
 	} else {
-		q.lt, err = river.NewClient(riversqlite.New(d.sqlW), &river.Config{Logger: d.log})
+		q.lt, err = river.NewClient(riversqlite.New(d.sqlW), &river.Config{Logger: RiverLog(d.log)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("models: queue: %w", err)

@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -38,6 +40,7 @@ type SendConfig struct {
 	Fanout           string
 	TextMode         string
 	Merge            time.Duration // 会话合并, 0 for off
+	HideKey          Secret        // hides conversations from the vendor, unless TextMode is TextFull
 	ContentDays      int           // how long the account keeps content; 0 wipes it once settled
 	Language         string        // of generic texts
 	Credentials      []SendCredential
@@ -76,6 +79,11 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		Merge:       time.Duration(app.MergeSeconds) * time.Second,
 		ContentDays: app.ContentDays, Language: app.Language,
 	}
+	if c.TextMode != TextFull {
+		if c.HideKey, err = s.hideKey(&app.App); err != nil {
+			return nil, err
+		}
+	}
 	for i := range rows {
 		fields, err := s.openFields(&rows[i])
 		if err != nil {
@@ -96,4 +104,19 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		c.Credentials = append(c.Credentials, send)
 	}
 	return c, nil
+}
+
+// hideKey derives the key that an app's conversation ids are hashed with before a
+// vendor sees them. Such ids are names and phone numbers, and a hash without a secret
+// would be guessed at once. It changes with the app's SecretKey.
+func (s *Store) hideKey(a *App) (Secret, error) {
+	secret, err := s.keys.Open(a.SealedSecretKey, keyPlace("secret_key", a.ID))
+	if err != nil {
+		return "", err
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "hongyan conversation", sha256.Size)
+	if err != nil {
+		return "", fmt.Errorf("models: send config: %w", err)
+	}
+	return Secret(key), nil
 }

@@ -191,6 +191,9 @@ func (s *Store) SweepControl(ctx context.Context) error {
 		if err := t.Where("expires_at <= ?", now).Delete(&setupToken{}).Error; err != nil {
 			return err
 		}
+		if err := t.Where("expires_at <= ?", now).Delete(&oldSecret{}).Error; err != nil {
+			return err
+		}
 		return t.Model(&IMApp{}).Where("prev_expires_at <= ?", now).
 			UpdateColumns(map[string]any{"prev_hash": nil, "prev_expires_at": nil}).Error
 	}))

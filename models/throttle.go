@@ -63,7 +63,7 @@ func wait(n, free int, limit time.Duration) time.Duration {
 
 // take counts a try before its password is looked at, so that guesses in parallel
 // gain nothing; a good one is taken back. It returns how many tries are left
-// before the next wait. TooMany while waiting.
+// before the next wait, 0 or less when this one brought a wait. TooMany while waiting.
 func (s *Store) take(ctx context.Context, k tries) (left int, err error) {
 	err = s.write(ctx, func(t *Tx) error {
 		now := t.now()
@@ -71,7 +71,7 @@ func (s *Store) take(ctx context.Context, k tries) (left int, err error) {
 		if err != nil {
 			return err
 		}
-		left = max(freeTries-n, 0)
+		left = freeTries - n
 		_, err = t.takeOne(k.address, freeAddressTries, maxAddressWait, now)
 		return err
 	})
@@ -110,6 +110,16 @@ func (t *Tx) mustWait(key []byte, now time.Time) error {
 	return &Error{Kind: TooMany, Key: "errors.login.throttled", Data: map[string]any{"Minutes": max(minutes, 1)}}
 }
 
+// wrong says that a password was not right, with the tries that are left or, when
+// there are none, how long to wait.
+func wrong(field, key string, left int) *Error {
+	if left > 0 {
+		return &Error{Kind: Unauthorized, Field: field, Key: key, Data: map[string]any{"Left": left}}
+	}
+	minutes := int(math.Ceil(wait(freeTries-left, freeTries, maxWait).Minutes()))
+	return &Error{Kind: Unauthorized, Field: field, Key: key + "_last", Data: map[string]any{"Minutes": minutes}}
+}
+
 // giveBack takes a try back after a right password: the name's failures from this
 // address are forgotten, the address loses only this one.
 func (t *Tx) giveBack(k tries) error {
@@ -138,7 +148,7 @@ func (s *Store) VerifyPassword(ctx context.Context, who Actor, password string) 
 		return nil, err
 	}
 	if !ok {
-		return nil, &Error{Kind: Unauthorized, Field: "password", Key: "errors.password.wrong", Data: map[string]any{"Left": left}}
+		return nil, wrong("password", "errors.password.wrong", left)
 	}
 	return u, failed("throttle", s.write(ctx, func(t *Tx) error { return t.giveBack(k) }))
 }
@@ -181,11 +191,7 @@ func (s *Store) SignIn(ctx context.Context, in Login) (*User, string, error) {
 		return nil, "", err
 	}
 	if !ok {
-		key := "errors.login.wrong"
-		if left == 0 {
-			key = "errors.login.wrong_last"
-		}
-		return nil, "", &Error{Kind: Unauthorized, Key: key, Data: map[string]any{"Left": left}}
+		return nil, "", wrong("", "errors.login.wrong", left)
 	}
 	if u.DisabledAt != nil {
 		return nil, "", &Error{Kind: Unauthorized, Key: "errors.login.disabled"}
@@ -202,7 +208,7 @@ func (s *Store) SignIn(ctx context.Context, in Login) (*User, string, error) {
 			return err
 		}
 		if len(ids) == 0 {
-			return &Error{Kind: Unauthorized, Key: "errors.login.wrong", Data: map[string]any{"Left": left}}
+			return wrong("", "errors.login.wrong", left)
 		}
 		token, err = t.startSession(u.ID, in)
 		return err

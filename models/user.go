@@ -2,9 +2,12 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // User is a login: the main user of an account, or a 子账号.
@@ -58,19 +61,21 @@ type UserInput struct {
 	CanContent  bool
 }
 
+// Check finds everything that is wrong with the form of a new sub-account.
+func (in UserInput) Check() error {
+	in, err := in.check()
+	return errors.Join(err, checkPassword(in.Password, in.Name, "password"))
+}
+
 func (in UserInput) check() (UserInput, error) {
-	var err error
-	if in.Name, err = userName(in.Name); err != nil {
-		return in, err
-	}
-	if !slices.Contains(Roles(), in.Role) {
-		return in, invalid("role", "errors.user.role", nil)
-	}
+	name, err := userName(in.Name)
+	err = errors.Join(err, unless(slices.Contains(Roles(), in.Role), invalid("role", "errors.user.role", nil)))
+	in.Name = name
 	in.Products = slices.Compact(slices.Sorted(slices.Values(in.Products)))
 	if in.AllProducts {
 		in.Products = nil
 	}
-	return in, nil
+	return in, err
 }
 
 // CreateUser creates a sub-account. Invalid (name, password, role, products);
@@ -79,11 +84,11 @@ func (s *Store) CreateUser(ctx context.Context, who Actor, in UserInput) (*User,
 	if err := who.need(PermUsers); err != nil {
 		return nil, err
 	}
-	in, err := in.check()
-	if err != nil {
+	if err := in.Check(); err != nil {
 		return nil, err
 	}
-	if err := checkPassword(in.Password, in.Name, "password"); err != nil {
+	in, err := in.check()
+	if err != nil {
 		return nil, err
 	}
 	hash, err := s.hashPassword(ctx, in.Password)
@@ -98,6 +103,9 @@ func (s *Store) CreateUser(ctx context.Context, who Actor, in UserInput) (*User,
 		if err := t.Create(u).Error; err != nil {
 			if duplicate(err) {
 				return conflictField("name", "errors.user.name_taken")
+			}
+			if errors.Is(err, gorm.ErrForeignKeyViolated) { // only the command line takes an account's id
+				return invalid("account", "errors.user.account", nil)
 			}
 			return err
 		}

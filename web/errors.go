@@ -83,7 +83,8 @@ func classify(err error) *Error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return &Error{Kind: KindUnavailable, Err: err}
 	}
-	return &Error{Kind: KindInternal, Err: err}
+	// Internal, or Unavailable while the database does not answer.
+	return &Error{Kind: string(models.KindOf(err)), Err: err}
 }
 
 func kindOfStatus(status int) string {

@@ -173,12 +173,32 @@ func Validate(c echo.Context, form any) components.FormErrors {
 	return out
 }
 
+// joined is Faults for several errors: the first message of each field counts.
+func joined(c echo.Context, errs []error) (components.FormErrors, error) {
+	out := components.FormErrors{}
+	for _, one := range errs {
+		faults, err := Faults(c, one)
+		if err != nil {
+			return nil, err
+		}
+		for field, text := range faults {
+			if _, there := out[field]; !there {
+				out[field] = text
+			}
+		}
+	}
+	return out, nil
+}
+
 // Faults sorts what an act on models returned: a fault of the input becomes a form
 // message (under "" when it belongs to no field), anything else is returned as err.
 // With a nil error it returns nil, nil.
 func Faults(c echo.Context, err error) (components.FormErrors, error) {
 	if err == nil {
 		return nil, nil
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what was joined at the top
+		return joined(c, several.Unwrap())
 	}
 	e := classify(err)
 	switch {

@@ -3,6 +3,8 @@ package web
 import (
 	"bytes"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -45,7 +47,7 @@ func (s *Server) chrome(c echo.Context) views.Chrome {
 	ch := views.Chrome{
 		Lang:    locale.Lang(c.Request().Context()),
 		Theme:   theme,
-		Path:    backPath(c),
+		Path:    s.backPath(c),
 		Version: s.opts.Version,
 		Flashes: takeFlashes(c),
 	}
@@ -59,10 +61,29 @@ func (s *Server) chrome(c echo.Context) views.Chrome {
 }
 
 // backPath is where changing the language or theme comes back to: this page, or the
-// one before a form that failed.
-func backPath(c echo.Context) string {
+// one that a form which failed belongs to: its own address if that can be opened, else
+// the nearest one above it.
+func (s *Server) backPath(c echo.Context) string {
 	if c.Request().Method == http.MethodGet {
 		return c.Request().URL.RequestURI()
 	}
-	return c.Request().URL.Path
+	pattern, path := c.Path(), c.Request().URL.Path
+	if s.opens(pattern) {
+		return c.Request().URL.RequestURI()
+	}
+	for pattern != "" {
+		pattern, path = parent(pattern), parent(path)
+		if s.opens(pattern) {
+			return path
+		}
+	}
+	return "/"
 }
+
+// opens reports whether there is a page at a pattern.
+func (s *Server) opens(pattern string) bool {
+	return slices.ContainsFunc(s.routes, func(r Route) bool { return r.Method == http.MethodGet && r.Path == pattern })
+}
+
+// parent cuts the last segment off a path.
+func parent(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }

@@ -32,6 +32,7 @@ const (
 	// keepPreferences is how long a browser keeps language and theme.
 	keepPreferences = 365 * 24 * time.Hour
 	tokenBytes      = 32
+	maxFlashes      = 3
 )
 
 // Values in the session cookie.
@@ -219,7 +220,10 @@ func addFlash(c echo.Context, f components.Flash) {
 	if sess == nil {
 		return
 	}
+	// A cookie holds 4 KB, and one that is full loses everything in it: what nobody
+	// came to read gives way to what is new.
 	list := append(readFlashes(sess), f)
+	list = list[max(len(list)-maxFlashes, 0):]
 	// Strings always encode.
 	data, _ := json.Marshal(list)
 	sess.set(valueFlash, string(data))

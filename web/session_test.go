@@ -183,6 +183,23 @@ func TestFlashIsShownOnce(t *testing.T) {
 	}
 }
 
+// Sentences that nobody came to read must not fill the cookie, or the session in it
+// is lost with them: the latest stay.
+func TestFlashesDoNotFillTheCookie(t *testing.T) {
+	s, _ := site(t, nil)
+	b := newVisitor(t, s)
+	for range 60 {
+		b.do(post("/login", url.Values{}))
+	}
+	if n := len(b.c[cookieSession].Value); n > 3000 {
+		t.Errorf("the cookie has %d bytes", n)
+	}
+	w := b.get("/")
+	if n := strings.Count(w.Body.String(), `class="toast"`); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "welcome") {
+		t.Errorf("%d with %d sentences", w.Code, n)
+	}
+}
+
 func TestSeeOtherForScript(t *testing.T) {
 	s, _ := site(t, nil)
 	w := do(s, post("/login", url.Values{}, "HX-Request", "true"))

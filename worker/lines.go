@@ -150,7 +150,7 @@ func (l *line) open(ctx context.Context) (push.Sender, error) {
 	if l.sender != nil {
 		return l.sender, nil
 	}
-	o := push.Options{Environment: push.Environment(l.cred.Environment)}
+	o := push.Options{Environment: push.Environment(l.cred.Environment), DialControl: l.w.o.DialControl}
 	if l.box {
 		ok := false
 		if l.w.o.Sandbox != nil {

@@ -1,9 +1,8 @@
 package worker
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,20 +120,13 @@ func (p *planner) merged(j *job, cfg *models.SendConfig) bool {
 	return false
 }
 
-// conversationKey is what alerts of one conversation replace each other by, without
-// saying which it is.
-func conversationKey(m *models.Message) string {
-	sum := sha256.Sum256([]byte(strconv.FormatInt(m.AppID, 10) + "\x00" + m.Conversation))
-	return hex.EncodeToString(sum[:16])
-}
-
 // mergedText says before a text how many messages it stands for: "[3条] …".
 func mergedText(text string, count int, language string) string {
 	if count < 2 {
 		return text
 	}
 	n := strconv.Itoa(count)
-	if isEnglish(language) {
+	if strings.HasPrefix(language, "en") {
 		return "[" + n + "] " + text
 	}
 	return "[" + n + "条] " + text

@@ -291,7 +291,7 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 	if cfg.Merge > 0 && m.Kind == models.KindAlert && m.Conversation != "" {
 		own := p.msgs[i] // on each device it may stand for another number
 		own.Body = mergedText(own.Body, j.count, cfg.Language)
-		own.CollapseKey = conversationKey(m)
+		own.CollapseKey = hidden(cfg, m.Conversation)
 		j.msg = &own
 	}
 	p.badge(j, models.Badge{N: r.Device.Badge, Revision: r.Device.BadgeRevision})

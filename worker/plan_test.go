@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"hongyan/models"
 	"hongyan/push"
 )
@@ -169,50 +167,6 @@ func TestFanoutIsBounded(t *testing.T) {
 		}
 		r.stop()
 	})
-}
-
-func TestCompose(t *testing.T) {
-	it := models.Item{
-		Message: models.Message{ID: "m1", Kind: models.KindAlert, Conversation: "c1", ExpiresAt: time.Unix(1e9, 0)},
-		Content: models.Content{Title: "Bob", Subtitle: "in the group", Body: "the secret", Sound: "ding.caf", Data: map[string]any{"x": 1}},
-	}
-	base := push.Message{
-		Kind: push.Alert, Sound: "ding.caf", CollapseKey: "m1", ThreadID: "c1", HighPriority: true, ExpiresAt: time.Unix(1e9, 0),
-		Data: map[string]any{"x": 1, models.DataMessageID: "m1"},
-	}
-	text := func(title, subtitle, body string) push.Message {
-		m := base
-		m.Title, m.Subtitle, m.Body = title, subtitle, body
-		return m
-	}
-	for _, c := range []struct {
-		mode, lang string
-		want       push.Message
-	}{
-		{models.TextFull, "zh", text("Bob", "in the group", "the secret")},
-		{"", "zh", text("Bob", "in the group", "the secret")},
-		{models.TextSender, "zh", text("Bob", "", "您收到一条新消息")},
-		{models.TextSender, "en", text("Bob", "", "You have a new message")},
-		{models.TextGeneric, "zh", text("My app", "", "您收到一条新消息")},
-		{models.TextGeneric, "en-GB", text("My app", "", "You have a new message")},
-	} {
-		got := compose(&it, &models.SendConfig{Name: "My app", TextMode: c.mode, Language: c.lang})
-		if d := cmp.Diff(c.want, got); d != "" {
-			t.Errorf("%s %s: %s", c.mode, c.lang, d)
-		}
-	}
-	if _, changed := it.Content.Data[models.DataMessageID]; changed {
-		t.Error("the request's data was changed")
-	}
-	it.Content.CollapseKey, it.Content.ThreadID, it.Content.LowPriority, it.Content.Title = "k", "t", true, ""
-	got := compose(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender})
-	if got.CollapseKey != "k" || got.ThreadID != "t" || got.HighPriority || got.Title != "My app" {
-		t.Errorf("got %+v", got)
-	}
-	it.Content.Title, it.Content.Speaker = "Your order 17", "Bob(Climbers)"
-	if got := compose(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender}); got.Title != "Bob(Climbers)" {
-		t.Errorf("title %q, want the speaker", got.Title)
-	}
 }
 
 func TestCredentialFor(t *testing.T) {

@@ -36,7 +36,7 @@ const (
 func (l *lane) newQueue() (models.Queue, error) {
 	workers := river.NewWorkers()
 	cfg := &river.Config{
-		Logger: l.w.log.With("part", "river"), Workers: workers, FetchCooldown: fetchCooldown,
+		Logger: models.RiverLog(l.w.log).With("part", "river"), Workers: workers, FetchCooldown: fetchCooldown,
 		Queues: map[string]river.QueueConfig{
 			models.QueueMessages: {MaxWorkers: wakeWorkers},
 			queueUpkeep:          {MaxWorkers: upkeepWorkers, FetchCooldown: time.Second, FetchPollInterval: 5 * time.Second},

@@ -2,8 +2,10 @@ package worker
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
-	"strings"
 
 	"hongyan/models"
 	"hongyan/push"
@@ -26,6 +28,9 @@ func compose(it *models.Item, cfg *models.SendConfig) push.Message {
 	if c.ThreadID != "" {
 		out.ThreadID = c.ThreadID
 	}
+	if cfg.TextMode == models.TextSender || cfg.TextMode == models.TextGeneric {
+		veil(&out, m, cfg)
+	}
 	if m.Kind != models.KindAlert {
 		return out
 	}
@@ -33,24 +38,37 @@ func compose(it *models.Item, cfg *models.SendConfig) push.Message {
 	case models.TextSender:
 		// Who says it, as the bridge understood it; else the title, which names the
 		// sender or the conversation; without either the app.
-		out.Title, out.Subtitle, out.Body = cmp.Or(c.Speaker, c.Title, cfg.Name), "", genericBody(cfg.Language)
+		out.Title, out.Subtitle, out.Body = cmp.Or(c.Speaker, c.Title, cfg.Name), "", models.GenericText(cfg.Language)
 	case models.TextGeneric:
-		out.Title, out.Subtitle, out.Body = cfg.Name, "", genericBody(cfg.Language)
+		out.Title, out.Subtitle, out.Body = cfg.Name, "", models.GenericText(cfg.Language)
 	}
 	return out
 }
 
-// genericBody is the sentence that stands for a text the vendor shall not see, in
-// the language of the app's account. It goes to a phone and not to a page, so it
-// is no entry of the message catalog.
-func genericBody(language string) string {
-	if isEnglish(language) {
-		return "You have a new message"
+// veil keeps from the vendor which conversation a message belongs to: with the texts
+// hidden, the id of a group or of a person would still tell who talks to whom. Equal
+// ids stay equal, so that phones go on grouping and replacing. Data is for the app, in
+// words that only it and the IM server know, so none of an alert's goes along: the app
+// finds the message by its id. A silent push is nothing but its data and keeps it.
+func veil(out *push.Message, m *models.Message, cfg *models.SendConfig) {
+	out.ThreadID = hidden(cfg, out.ThreadID)
+	if out.CollapseKey != m.ID {
+		out.CollapseKey = hidden(cfg, out.CollapseKey)
 	}
-	return "您收到一条新消息"
+	if m.Kind != models.KindSilent {
+		out.Data = withMessageID(nil, m.ID)
+	}
 }
 
-func isEnglish(language string) bool { return strings.HasPrefix(language, "en") }
+// hidden replaces an id by a hash of it that nobody without the app's key can guess.
+func hidden(cfg *models.SendConfig, id string) string {
+	if id == "" {
+		return ""
+	}
+	h := hmac.New(sha256.New, []byte(cfg.HideKey.Reveal()))
+	h.Write([]byte(id))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
 
 // withMessageID adds the message's id for the app's receipts. A request's map is
 // shared with others and stays as it is.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,6 +84,8 @@ type Options struct {
 	// Sandbox returns where the built-in simulator of a channel listens, false
 	// when none runs. nil when there are no simulators.
 	Sandbox func(push.Channel) (push.Options, bool)
+	// DialControl judges the addresses that targets bring along, see push.Options.
+	DialControl func(network, address string, c syscall.RawConn) error
 	// ReceiptURL returns the address that a channel's vendor reports to for the
 	// credential with that secret, "" when the installation has no public address.
 	// nil for never.

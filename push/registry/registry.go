@@ -5,12 +5,14 @@ package registry
 import (
 	"hongyan/push"
 	"hongyan/push/apns"
+	"hongyan/push/fcm"
 	"hongyan/push/harmony"
 	"hongyan/push/honor"
 	"hongyan/push/huawei"
 	"hongyan/push/meizu"
 	"hongyan/push/oppo"
 	"hongyan/push/vivo"
+	"hongyan/push/webpush"
 	"hongyan/push/xiaomi"
 )
 
@@ -18,6 +20,7 @@ import (
 func specs() []func() push.Spec {
 	return []func() push.Spec{
 		apns.Spec, huawei.Spec, honor.Spec, xiaomi.Spec, oppo.Spec, vivo.Spec, meizu.Spec, harmony.Spec,
+		fcm.Spec, webpush.Spec,
 	}
 }
 

@@ -18,8 +18,9 @@ import (
 const (
 	// httpTimeout bounds one request to a vendor unless Options say otherwise.
 	httpTimeout = 10 * time.Second
-	// httpConns is the most connections to one host; vendors with HTTP/2 use few.
-	httpConns = 64
+	// HTTPInFlight is the most connections to one host, and so the most requests at
+	// once: at 50 ms they are 5000 a second, as much as any of the vendors' rules.
+	HTTPInFlight = 256
 	// maxAnswer bounds how much of an answer is read, in bytes: a thousand dead
 	// tokens of 200 bytes fit.
 	maxAnswer = 1 << 20
@@ -59,14 +60,14 @@ func NewHTTP(o Options) (*HTTP, error) {
 	}
 	conns := o.MaxConns
 	if conns <= 0 {
-		conns = httpConns
+		conns = HTTPInFlight
 	}
 	// HTTP/1.1 with many connections: the vendors' gateways either do not speak
 	// HTTP/2 or allow few streams, and one lost packet then stops them all.
 	h.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext: dial.DialContext, TLSClientConfig: conf, TLSHandshakeTimeout: httpTimeout,
-			MaxIdleConnsPerHost: conns, MaxIdleConns: 4 * conns, IdleConnTimeout: 90 * time.Second, Proxy: http.ProxyFromEnvironment,
+			MaxConnsPerHost: conns, MaxIdleConnsPerHost: conns, MaxIdleConns: 4 * conns, IdleConnTimeout: 90 * time.Second, Proxy: http.ProxyFromEnvironment,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -244,6 +244,9 @@ type Limits struct {
 	PayloadBytes      int // whole payload, 0 for no stated limit
 	TitleRunes        int // 0 for no stated limit
 	BodyRunes         int
+	// InFlight is the most Sends at once through one credential, 0 for as many as
+	// the worker likes.
+	InFlight int
 }
 
 // Options are the parts of opening a Sender that belong to the installation.

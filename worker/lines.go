@@ -39,7 +39,11 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 		ls.old = append(ls.old, l)
 	}
 	l = &line{w: ls.w, app: cfg.AppID, cred: *c, spec: spec, box: cfg.Sandbox, pkg: cfg.Package, m: ls.w.metrics.line(c.Channel)}
-	l.gov = governor{most: ls.w.o.Limits.InFlight, window: ls.w.o.Limits.InFlight}
+	most := ls.w.o.Limits.InFlight
+	if n := spec.Limits.InFlight; n > 0 {
+		most = min(most, n)
+	}
+	l.gov = governor{most: most, window: most}
 	l.pace = newPace(spec.Rate)
 	l.receipts = ls.w.receiptURL(cfg, &spec, c)
 	l.paceLocked(c.Rate)

@@ -62,6 +62,7 @@ func Spec() push.Spec {
 			{Key: fieldReceiptKey, Kind: push.FieldSecret, Group: push.GroupReceipt, MaxBytes: 256},
 		},
 		Limits: push.Limits{
+			InFlight:          push.HTTPInFlight,
 			TargetsPerRequest: maxTokens, PayloadBytes: maxPayload, TitleRunes: titleRunes, BodyRunes: bodyRunes,
 		},
 		Environments: []push.Environment{push.Production},

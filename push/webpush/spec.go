@@ -53,7 +53,7 @@ func Spec() push.Spec {
 			// Apple refuses keys without a real address to complain to.
 			{Key: fieldSubject, Kind: push.FieldText, Required: true, Pattern: `mailto:[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>".]+|https://[^\s/@<>"]+\.[^\s/@<>"]+(/[^\s<>"]*)?`, MaxBytes: 256},
 		},
-		Limits:       push.Limits{TargetsPerRequest: targetsPerSend, PayloadBytes: maxPayload},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: targetsPerSend, PayloadBytes: maxPayload},
 		Environments: environments(),
 		Open:         Open,
 		Inspect:      Inspect,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,5 +36,34 @@ func TestPartsStopInReverse(t *testing.T) {
 	}
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("a part with a tenth of the time took %s", took)
+	}
+}
+
+// cancelOn ends a context when a text is written.
+type cancelOn struct {
+	text   string
+	cancel context.CancelFunc
+}
+
+// Write implements io.Writer.
+func (c cancelOn) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), c.text) {
+		c.cancel()
+	}
+	return len(p), nil
+}
+
+// A stop in the middle of the start is a stop and no failure.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	cfg, err := loadConfig(env(map[string]string{"DATA_DIR": t.TempDir(), "LISTEN": "127.0.0.1:0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	// Printed before the first-run link is looked for, which needs the database.
+	err = run(ctx, cfg, console{out: cancelOn{"listens on", cancel}, log: slog.New(slog.DiscardHandler), ready: func(net.Addr) { t.Error("ready after it was stopped") }})
+	if err != nil {
+		t.Error(err)
 	}
 }

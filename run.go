@@ -66,7 +66,11 @@ func run(ctx context.Context, cfg Config, con console) error {
 	s := &process{channels: registry.New(), cfg: cfg, con: con, parts: up, failed: make(chan error, 8), metrics: prometheus.NewRegistry()}
 	log.Info("start", "version", version(), "role", string(cfg.Role), "sqlite", cfg.SQLite())
 	err := s.start(ctx)
-	if err == nil {
+	switch {
+	case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = nil // told to stop while starting: what had started is stopped as ever
+		log.Info("told to stop while starting", "within", cfg.ShutdownTimeout)
+	case err == nil:
 		select {
 		case <-ctx.Done():
 			log.Info("told to stop", "within", cfg.ShutdownTimeout)

@@ -35,6 +35,7 @@ type channelInput struct {
 	pkg     string
 	rate    string
 	present *models.Credential // the one that is edited, or nil
+	more    bool               // for one more package, which has to be named
 	secrets map[string]models.Secret
 	files   map[string]upload
 }
@@ -60,7 +61,7 @@ func (h *console) slot(ctx echo.Context, in *channelInput) error {
 		if r.Channel != string(in.spec.Channel) || r.Environment != models.EnvironmentProduction {
 			continue
 		}
-		if r.PackageName == in.pkg {
+		if r.PackageName == in.pkg && (!in.more || in.pkg != "") {
 			if in.present, in.secrets, err = h.Store.CredentialFields(ctx.Request().Context(), h.actor(ctx), in.at.owner, r.ID); err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ func (h *console) slot(ctx echo.Context, in *channelInput) error {
 
 // newChannel shows a channel's form, with what is saved and no secret.
 func (h *console) newChannel(ctx echo.Context, at credentialPlace, spec push.Spec) error {
-	in := &channelInput{at: at, spec: spec, pkg: ctx.QueryParam("package"), values: map[string]string{}}
+	in := &channelInput{at: at, spec: spec, pkg: ctx.QueryParam("package"), more: ctx.QueryParam("more") != "", values: map[string]string{}}
 	if err := h.slot(ctx, in); err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (h *console) newChannel(ctx echo.Context, at credentialPlace, spec push.Spe
 // readChannel reads what the form sent: an empty secret or file keeps what is saved.
 func (h *console) readChannel(ctx echo.Context, at credentialPlace, spec push.Spec) (*channelInput, error) {
 	in := &channelInput{
-		at: at, spec: spec, values: map[string]string{}, files: map[string]upload{},
+		at: at, spec: spec, values: map[string]string{}, files: map[string]upload{}, more: ctx.QueryParam("more") != "",
 		pkg: strings.TrimSpace(ctx.FormValue(inputPackage)), rate: strings.TrimSpace(ctx.FormValue(inputRate)),
 	}
 	if err := h.slot(ctx, in); err != nil {
@@ -130,6 +131,9 @@ func (h *console) saveChannel(ctx echo.Context, at credentialPlace, spec push.Sp
 	var saved models.CredentialInput
 	if err == nil {
 		saved, err = in.check(h.Now())
+	}
+	if err == nil && in.more && in.pkg == "" {
+		return refused(c.FormErrors{inputPackage: web.T(ctx, "channel.fault_missing", "Field", web.T(ctx, "channel.package"))})
 	}
 	if err == nil {
 		_, err = h.Store.SaveCredentials(std, h.actor(ctx), at.owner, saved)
@@ -215,6 +219,12 @@ func (in *channelInput) faultWords(ctx context.Context, e *push.FieldError) stri
 		return locale.T(ctx, "channel.fault_large", "Field", label)
 	}
 	i := slices.IndexFunc(in.spec.Fields, func(f push.Field) bool { return f.Key == e.Field })
+	// By its own rules the value is fine, so the channel knows better what is wrong.
+	if i >= 0 && in.spec.Fields[i].Check(in.values[e.Field]) == nil {
+		if words, ok := locale.Find(ctx, "fields."+string(in.spec.Channel)+"."+e.Field+"_fault"); ok {
+			return words
+		}
+	}
 	if i >= 0 && in.spec.Fields[i].Kind == push.FieldFile {
 		return locale.T(ctx, "channel.fault_file", "Field", label)
 	}
@@ -228,9 +238,15 @@ func (in *channelInput) dialog(ctx context.Context, faults c.FormErrors) templ.C
 		Title: vendorChannelName(ctx, channel), Lede: locale.T(ctx, "fields."+channel+".lede"), Errors: faults, CloseURL: in.at.back,
 		Action: in.at.base + "/credentials/" + channel + "/new",
 	}
+	if in.more {
+		form.Action += "?more=1"
+	}
+	if limits := textLimits(ctx, in.spec.Limits); limits != "" {
+		form.Limits = locale.T(ctx, "channel.limits_form", "Limits", limits)
+	}
 	keys, class, receipt := views.ChannelGroup{}, views.ChannelGroup{
 		Title: locale.T(ctx, "channel.class"), Text: locale.T(ctx, "fields."+channel+".class"),
-	}, views.ChannelGroup{Title: locale.T(ctx, "channel.receipt"), Text: locale.T(ctx, "channel.receipt_keys")}
+	}, views.ChannelGroup{Title: locale.T(ctx, "channel.receipt"), Text: locale.T(ctx, "receipts."+channel)}
 	for _, f := range in.spec.Fields {
 		if f.Kind == push.FieldEnv {
 			continue
@@ -246,22 +262,33 @@ func (in *channelInput) dialog(ctx context.Context, faults c.FormErrors) templ.C
 			keys.Inputs = append(keys.Inputs, input)
 		}
 	}
-	scope := views.ChannelGroup{Title: locale.T(ctx, "channel.scope"), Inputs: []c.Input{
-		{
-			Name: inputPackage, Label: locale.T(ctx, "channel.package"), Value: in.pkg, Mono: true, Auto: "off", Optional: true,
-			ReadOnly: in.present != nil && in.pkg != "", Hint: locale.T(ctx, "channel.package_hint"), Error: faults.Get(inputPackage),
-		},
-		{
-			Name: inputRate, Label: locale.T(ctx, "channel.rate"), Value: in.rate, Mode: "numeric", Auto: "off", Optional: true,
-			Placeholder: rateDefault(in.spec.Rate), Hint: locale.T(ctx, "channel.rate_hint"), Error: faults.Get(inputRate),
-		},
-	}}
-	for _, g := range []views.ChannelGroup{keys, class, receipt, scope} {
+	for _, g := range []views.ChannelGroup{keys, class, receipt, in.scope(ctx, faults)} {
 		if len(g.Inputs) > 0 {
 			form.Groups = append(form.Groups, g)
 		}
 	}
 	return views.ChannelDialog(form)
+}
+
+// scope are the inputs that every channel has: which package the keys are for, which
+// a saved one does not change, and the rate.
+func (in *channelInput) scope(ctx context.Context, faults c.FormErrors) views.ChannelGroup {
+	g := views.ChannelGroup{Title: locale.T(ctx, "channel.scope")}
+	if in.present == nil || in.pkg != "" {
+		hint := "channel.package_hint"
+		if in.more {
+			hint = "channel.package_more"
+		}
+		g.Inputs = append(g.Inputs, c.Input{
+			ID: "f-channel-package", Name: inputPackage, Label: locale.T(ctx, "channel.package"), Value: in.pkg, Mono: true, Auto: "off", Optional: !in.more, Required: in.more,
+			ReadOnly: in.present != nil, Hint: locale.T(ctx, hint), Error: faults.Get(inputPackage),
+		})
+	}
+	g.Inputs = append(g.Inputs, c.Input{
+		Name: inputRate, Label: locale.T(ctx, "channel.rate"), Value: in.rate, Mode: "numeric", Auto: "off", Optional: true,
+		Placeholder: rateDefault(in.spec.Rate), Hint: locale.T(ctx, "channel.rate_hint"), Error: faults.Get(inputRate),
+	})
+	return g
 }
 
 func rateDefault(rate int) string {
@@ -288,7 +315,7 @@ func (in *channelInput) input(ctx context.Context, f push.Field, faults c.FormEr
 	case push.FieldFile:
 		out.Kind, out.Accept = "file", ".json"
 	case push.FieldChoice:
-		out.Kind, out.Mono, out.Value = "select", false, in.values[f.Key]
+		out.Kind, out.Mono, out.Optional, out.Value = "select", false, false, in.values[f.Key]
 		for i, choice := range f.Choices {
 			label := choice
 			if words, ok := locale.Find(ctx, "fields."+channel+"."+f.Key+"."+choice); ok {

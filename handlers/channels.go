@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -60,8 +61,8 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 	if err != nil {
 		return err
 	}
-	tested, code := testResult(ctx, at)
-	has := map[string]bool{}
+	tested := testResults(ctx, at)
+	has, tests := map[string]bool{}, 0
 	for _, channel := range vendorChannels() {
 		for i := range rows {
 			r := &rows[i]
@@ -71,15 +72,12 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 			}
 			has[r.Channel] = true
 			card := channelCard(std, k, r, &spec, at, today)
-			if tested == number(r.ID) {
+			if code, ok := tested[number(r.ID)]; ok {
 				card.Result = testWords(std, r.Channel, code)
 			}
 			if may {
-				base := at.base + "/credentials/"
-				card.Test, card.Delete = base+number(r.ID)+"/test", base+number(r.ID)+"/delete"
-				if r.Environment != models.EnvironmentSandbox {
-					card.Edit = base + r.Channel + "/new?package=" + r.PackageName
-				}
+				tests++
+				cardActs(&card, at, r)
 				if card.Receipt, err = h.receiptView(ctx, at, r, &spec); err != nil {
 					return err
 				}
@@ -92,13 +90,62 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 			v.Add = append(v.Add, c.Link{Label: locale.T(std, "channels."+string(channel)), Href: at.base + "/credentials/" + string(channel) + "/new"})
 		}
 	}
+	v.Count = channelCount(std, v.Cards)
+	if tests > 1 {
+		v.TestAll = at.base + "/credentials/test"
+	}
 	return nil
+}
+
+// cardActs are the addresses behind a card's buttons.
+func cardActs(card *views.ChannelCard, at credentialPlace, r *models.Credential) {
+	base := at.base + "/credentials/"
+	card.Test, card.Delete = base+number(r.ID)+"/test", base+number(r.ID)+"/delete"
+	if r.Environment == models.EnvironmentSandbox {
+		return
+	}
+	card.Edit = base + r.Channel + "/new"
+	if r.PackageName != "" {
+		card.Edit += "?package=" + r.PackageName
+	} else {
+		card.More = base + r.Channel + "/new?more=1"
+	}
+}
+
+// channelCount says how the channels are: 6 个可用 · 1 个已暂停 · 1 个未测试.
+func channelCount(ctx context.Context, cards []views.ChannelCard) string {
+	n := map[c.Tone]int{}
+	for i := range cards {
+		n[cards[i].Tone]++
+	}
+	var parts []string
+	for _, part := range []struct {
+		key  string
+		tone c.Tone
+	}{{"channel.count_ok", c.OK}, {"channel.count_paused", c.Bad}, {"channel.count_rest", c.Warn}, {"channel.count_untested", c.Mute}} {
+		if n[part.tone] > 0 {
+			parts = append(parts, locale.T(ctx, part.key, "N", n[part.tone]))
+		}
+	}
+	return strings.Join(parts, " · ")
+}
+
+// textLimits says how much of a text a channel carries, "" where only the whole
+// message is limited and nothing is known of that.
+func textLimits(ctx context.Context, l push.Limits) string {
+	switch {
+	case l.TitleRunes > 0 && l.BodyRunes > 0:
+		return locale.T(ctx, "channel.limits_text", "Title", l.TitleRunes, "Body", l.BodyRunes)
+	case l.PayloadBytes > 0:
+		return locale.T(ctx, "channel.limits_bytes", "Bytes", thousands(int64(l.PayloadBytes)))
+	}
+	return ""
 }
 
 func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, at credentialPlace, today map[string]models.Funnel) views.ChannelCard {
 	info := r.Facts()
 	card := views.ChannelCard{
-		ID: number(r.ID), Mark: channelMark(ctx, r.Channel), Name: vendorChannelName(ctx, r.Channel), Note: channelNote(ctx, r, spec, info),
+		ID: number(r.ID), Mark: channelMark(ctx, r.Channel), Name: vendorChannelName(ctx, r.Channel), Note: channelNote(ctx, r.Channel, spec, info),
 		Tone: c.Mute, State: locale.T(ctx, "credentials.untested"), StateIcon: "circle-dashed",
 	}
 	fact := func(key, value string) {
@@ -127,6 +174,7 @@ func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.
 	case spec.Rate > 0:
 		fact("channel.rate", locale.T(ctx, "channel.rate_default", "N", thousands(int64(spec.Rate))))
 	}
+	fact("channel.limits", textLimits(ctx, spec.Limits))
 	fact("channel.saved", locale.T(ctx, "credentials.saved_span", "Name", r.SavedBy, "Time", k.Short(r.UpdatedAt)))
 	if r.Source == models.SourceIM {
 		fact("credentials.source", locale.T(ctx, "credentials.source_im"))
@@ -142,10 +190,10 @@ func channelMark(ctx context.Context, channel string) string {
 }
 
 // channelNote is what the vendor knows us by: the first field that is no secret.
-func channelNote(ctx context.Context, r *models.Credential, spec *push.Spec, info models.CredentialInfo) string {
+func channelNote(ctx context.Context, channel string, spec *push.Spec, info models.CredentialInfo) string {
 	for _, f := range spec.Fields {
 		if v := info.Shown[f.Key]; v != "" && f.Group == push.GroupKeys && f.Kind == push.FieldText {
-			return fieldLabel(ctx, r.Channel, f.Key) + " " + v
+			return fieldLabel(ctx, channel, f.Key) + " " + v
 		}
 	}
 	return info.FileName
@@ -180,6 +228,8 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 		card.Rest = locale.T(ctx, "channel.rest_text", "Time", k.Short(*r.RestUntil), "Code", r.RestCode)
 	case r.State == models.CredentialWorking:
 		card.Tone, card.State, card.StateIcon = c.OK, locale.T(ctx, "credentials.working"), "circle-check"
+	default:
+		card.Text = locale.T(ctx, "channel.untested_text")
 	}
 	if r.NotAfter != nil && r.NotAfter.Sub(k.now) < certificateNotice {
 		left := max(int(r.NotAfter.Sub(k.now)/(24*time.Hour)), 0)

@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"cmp"
+	"context"
 	"strconv"
 
 	"github.com/a-h/templ"
@@ -94,7 +96,7 @@ func (h *console) configCredentials(ctx echo.Context, clock clock, p appPage, v 
 		return err
 	}
 	for _, s := range items {
-		what, name := s.Info.FileName, vendorChannelName(std, s.Channel)
+		what, name := h.syncWords(std, &s)
 		if s.Info.KeyID != "" {
 			what = "Key ID " + s.Info.KeyID
 		}
@@ -241,3 +243,16 @@ func (h *console) deleteApp(ctx echo.Context) error {
 
 // parseID reads an id from a query.
 func parseID(text string) (int64, error) { return strconv.ParseInt(text, 10, 64) }
+
+// syncWords say what of the IM side is newer: a vendor's keys by what the vendor knows
+// us by, else by the file.
+func (h *console) syncWords(ctx context.Context, s *models.SyncItem) (what, name string) {
+	what, name = s.Info.FileName, vendorChannelName(ctx, s.Channel)
+	if spec, ok := h.spec(s.Channel); ok && what == "" {
+		what = channelNote(ctx, s.Channel, &spec, s.Info)
+	}
+	if s.PackageName != "" {
+		name += " " + s.PackageName
+	}
+	return cmp.Or(what, locale.T(ctx, "channel.keys")), name
+}

@@ -57,14 +57,14 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 	if err != nil {
 		return err
 	}
-	tested, code := testResult(ctx, at)
+	tested := testResults(ctx, at)
 	for i := range rows {
 		k := &rows[i]
 		if k.Channel != string(push.APNs) {
 			continue
 		}
 		card := credentialCard(std, clock, k, at)
-		if tested == number(k.ID) {
+		if code, ok := tested[number(k.ID)]; ok {
 			card.Result = testWords(std, k.Channel, code)
 		}
 		if may {
@@ -82,16 +82,20 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 // keyTested is where a request keeps what a test of one of its credentials said.
 const keyTested = "hongyan.tested"
 
-// testResult returns which credential was just tested without a yes or no, and the
-// code. It is taken once for a page, whose sections share it.
-func testResult(ctx echo.Context, at credentialPlace) (id, code string) {
+// testResults returns which credentials were just tested without a yes or no, and the
+// codes. They are taken once for a page, whose sections share them.
+func testResults(ctx echo.Context, at credentialPlace) map[string]string {
 	text, ok := ctx.Get(keyTested).(string)
 	if !ok {
 		text = web.TakeOnce(ctx, at.once)
 		ctx.Set(keyTested, text)
 	}
-	id, code, _ = strings.Cut(text, " ")
-	return id, code
+	words := strings.Fields(text)
+	out := make(map[string]string, len(words)/2)
+	for i := 0; i+1 < len(words); i += 2 {
+		out[words[i]] = words[i+1]
+	}
+	return out
 }
 
 // testWords tells of a test that said neither yes nor no.

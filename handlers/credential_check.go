@@ -3,6 +3,9 @@ package handlers
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,29 +30,114 @@ func (h *console) testCredential(where place) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		std, who := ctx.Request().Context(), h.actor(ctx)
-		k, fields, err := h.Store.CredentialFields(std, who, at.owner, id)
+		r, err := h.proveCredential(ctx.Request().Context(), h.actor(ctx), at, id)
 		if err != nil {
 			return err
 		}
-		r := h.checkCredential(std, k, fields, at.bundle)
-		code := r.Code
 		switch r.Outcome {
 		case push.Accepted:
-			code = ""
+			web.Flash(ctx, web.T(ctx, "credentials.test_ok"), web.T(ctx, "credentials.test_ok_detail", "Milliseconds", r.Elapsed.Milliseconds()))
 		case push.BadCredential:
 		default:
-			web.KeepOnce(ctx, at.once, number(k.ID)+" "+r.Code)
-			return web.SeeOther(ctx, at.back)
-		}
-		if _, err := h.Store.CredentialTested(std, who, at.owner, k.ID, k.Revision, code, r.Text); err != nil {
-			return err
-		}
-		if code == "" {
-			web.Flash(ctx, web.T(ctx, "credentials.test_ok"), web.T(ctx, "credentials.test_ok_detail", "Milliseconds", r.Elapsed.Milliseconds()))
+			web.KeepOnce(ctx, at.once, number(id)+" "+r.Code)
 		}
 		return web.SeeOther(ctx, at.back)
 	}
+}
+
+// proveCredential tests one credential and records a yes or a refusal on it.
+func (h *console) proveCredential(ctx context.Context, who models.Actor, at credentialPlace, id int64) (push.Result, error) {
+	k, fields, err := h.Store.CredentialFields(ctx, who, at.owner, id)
+	if err != nil {
+		return push.Result{}, err
+	}
+	r := h.checkCredential(ctx, k, fields, at.bundle)
+	code := r.Code
+	switch r.Outcome {
+	case push.Accepted:
+		code = ""
+	case push.BadCredential:
+	default:
+		return r, nil
+	}
+	_, err = h.Store.CredentialTested(ctx, who, at.owner, k.ID, k.Revision, code, r.Text)
+	return r, err
+}
+
+// testsAtOnce is how many credentials are tested at a time, keptTests how many answers
+// that were neither yes nor no the page tells of.
+const (
+	testsAtOnce = 8
+	keptTests   = 20
+)
+
+// testCredentials is 测试全部 of the vendor channels. Its end is told as the cards'
+// states; only when every vendor said yes is there a word of success.
+func (h *console) testCredentials(where place) echo.HandlerFunc {
+	return func(ctx echo.Context) error {
+		at, err := where(ctx)
+		if err != nil {
+			return err
+		}
+		std, who := ctx.Request().Context(), h.actor(ctx)
+		rows, err := h.Store.Credentials(std, who, at.owner)
+		if err != nil {
+			return err
+		}
+		rows = slices.DeleteFunc(rows, func(k models.Credential) bool { return k.Channel == string(push.APNs) })
+		results, err := h.proveAll(std, who, at, rows)
+		if err != nil {
+			return err
+		}
+		var open []string
+		passed := 0
+		for i, r := range results {
+			switch r.Outcome {
+			case push.Accepted:
+				passed++
+			case push.BadCredential:
+			default:
+				if len(open) < keptTests {
+					open = append(open, number(rows[i].ID)+" "+r.Code)
+				}
+			}
+		}
+		if len(open) > 0 {
+			web.KeepOnce(ctx, at.once, strings.Join(open, " "))
+		}
+		if passed == len(rows) && passed > 0 {
+			web.Flash(ctx, web.Tn(ctx, "channel.all_ok", passed), web.T(ctx, "channel.all_ok_detail"))
+		}
+		return web.SeeOther(ctx, at.back)
+	}
+}
+
+// proveAll tests rows, some at a time, within the time of two tests. The results stand
+// in the order of rows; one that was changed or deleted meanwhile has none of its own.
+func (h *console) proveAll(ctx context.Context, who models.Actor, at credentialPlace, rows []models.Credential) ([]push.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*testTimeout)
+	defer cancel()
+	results, faults := make([]push.Result, len(rows)), make([]error, len(rows))
+	free := make(chan struct{}, testsAtOnce)
+	var running sync.WaitGroup
+	for i := range rows {
+		free <- struct{}{}
+		running.Go(func() {
+			defer func() { <-free }()
+			if results[i] = (push.Result{Outcome: push.Retry, Code: push.CodeTimeout}); ctx.Err() != nil {
+				return
+			}
+			r, err := h.proveCredential(ctx, who, at, rows[i].ID)
+			switch {
+			case err == nil:
+				results[i] = r
+			case ctx.Err() == nil && models.KindOf(err) != models.NotFound && models.KindOf(err) != models.Conflict:
+				faults[i] = err
+			}
+		})
+	}
+	running.Wait()
+	return results, errors.Join(faults...)
 }
 
 // checkCredential asks the vendor, or the simulator for a key of the sandbox.

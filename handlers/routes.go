@@ -119,6 +119,7 @@ func (h *console) routesConfig(g *web.Group) {
 func (h *console) routesCredentials(g *web.Group, base string, may web.Permission, of place) {
 	g.GET(base+"/credentials/:channel/new", may, h.newCredential(of))
 	g.POST(base+"/credentials/:channel/new", may, h.saveCredential(of))
+	g.POST(base+"/credentials/test", may, h.testCredentials(of))
 	g.POST(base+"/credentials/:credential/test", may, h.testCredential(of))
 	g.GET(base+"/credentials/:credential/delete", may, h.askDeleteCredential(of))
 	g.POST(base+"/credentials/:credential/delete", may, h.deleteCredential(of))

@@ -1,0 +1,465 @@
+package handlers
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"hongyan/models"
+	"hongyan/push"
+	"hongyan/push/registry"
+	"hongyan/sandbox"
+)
+
+// channelValues are fields that each channel with a form of plain fields takes.
+func channelValues(t *testing.T) map[push.Channel]map[string]string {
+	t.Helper()
+	pair, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := base64.RawURLEncoding
+	return map[push.Channel]map[string]string{
+		push.Huawei: {"app_id": "104829317", "app_secret": "hw-secret-5f1c0de9"},
+		push.Honor:  {"app_id": "220381946", "client_id": "honor-client-77", "client_secret": "honor-secret-5f1c0de9"},
+		push.Xiaomi: {"app_id": "2882303761520", "app_key": "5981752012", "app_secret": "xmSecret5f1c0de9aa=="},
+		push.OPPO:   {"app_key": "8f2cd1a4e01b4a7f", "app_secret": "oppoApp5f1c0de9", "master_secret": "oppoMaster5f1c0de9"},
+		push.Vivo:   {"app_id": "105637", "app_key": "vivo-key-105637", "app_secret": "vivo-secret-5f1c0de9"},
+		push.Meizu:  {"app_id": "151893", "app_key": "mzKey151893", "app_secret": "mzSecret5f1c0de9"},
+		push.WebPush: {
+			"public_key": e.EncodeToString(pair.PublicKey().Bytes()), "private_key": e.EncodeToString(pair.Bytes()), "subject": "mailto:push@example.com",
+		},
+	}
+}
+
+// form is values as the channel's form sends them, with more inputs.
+func channelForm(values map[string]string, more ...string) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, "f_"+key, values[key])
+	}
+	return append(out, more...)
+}
+
+// androidSite is an account with an Android app that has a package name.
+func androidSite(s *site, name string) (owner models.Actor, app models.App, v *visitor) {
+	owner = s.Account(name)
+	_, apps := s.Product(owner, name+"-whale", models.PlatformAndroid)
+	v = s.Login(owner)
+	v.Post(appBase(apps[0].ID)+"/config/package", "package_name", "cn.lanxun.whale").To(appBase(apps[0].ID) + "/config")
+	return owner, apps[0], v
+}
+
+// channelRow returns what is saved of a channel for a package, and its fields.
+func (s *site) channelRow(owner models.Actor, o models.CredentialOwner, channel push.Channel, pkg string) (models.Credential, map[string]string) {
+	s.t.Helper()
+	rows, err := s.Store.Credentials(s.t.Context(), owner, o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, k := range rows {
+		if k.Channel != string(channel) || k.PackageName != pkg {
+			continue
+		}
+		_, fields, err := s.Store.CredentialFields(s.t.Context(), owner, o, k.ID)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		plain := map[string]string{}
+		for key, v := range fields {
+			plain[key] = v.Reveal()
+		}
+		return k, plain
+	}
+	s.t.Fatalf("nothing is saved of %s for %q", channel, pkg)
+	return models.Credential{}, nil
+}
+
+// Every channel with plain fields: the form is saved, shown on a card and opened again
+// without its secrets; an edit that leaves them empty keeps them; what is wrong is said
+// under the field, and a value never comes back in a page or in the log.
+func TestChannelForms(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base := appBase(app.ID)
+		config := base + "/config"
+		values := channelValues(t)
+		for _, spec := range registry.All() {
+			if spec.Channel == push.APNs || slices.ContainsFunc(spec.Fields, func(f push.Field) bool { return f.Kind == push.FieldFile }) {
+				continue
+			}
+			good, ok := values[spec.Channel]
+			if !ok {
+				t.Errorf("%s: give its fields values in channelValues", spec.Channel)
+				continue
+			}
+			checkChannelForm(t, s, v, owner, app, spec, good)
+		}
+		page := v.Get(config)
+		for channel, good := range values {
+			spec, ok := registry.Lookup(channel)
+			if !ok {
+				continue
+			}
+			for _, f := range spec.Fields {
+				if f.Kind == push.FieldSecret && good[f.Key] != "" && (strings.Contains(string(page.Body), good[f.Key]) || strings.Contains(s.Log.String(), good[f.Key])) {
+					t.Errorf("%s: %s is on a page or in the log", channel, f.Key)
+				}
+			}
+		}
+	})
+}
+
+func checkChannelForm(t *testing.T, s *site, v *visitor, owner models.Actor, app models.App, spec push.Spec, good map[string]string) {
+	t.Helper()
+	base := appBase(app.ID)
+	path, config := base+"/credentials/"+string(spec.Channel)+"/new", base+"/config"
+	v.Get(config).Link(path)
+
+	// Each required field that is missing is asked for by its own name, and kept are
+	// the others.
+	for _, f := range spec.Fields {
+		if !f.Required {
+			continue
+		}
+		bad := maps.Clone(good)
+		bad[f.Key] = ""
+		if got := v.Submit(path, channelForm(bad)...).Want(http.StatusUnprocessableEntity).FieldError("f_" + f.Key); !strings.HasPrefix(got, "请填写") {
+			t.Errorf("%s without %s: %q", spec.Channel, f.Key, got)
+		}
+		bad[f.Key] = "!"
+		if got := v.Submit(path, channelForm(bad)...).FieldError("f_" + f.Key); f.Pattern != "" && f.Pattern != `[!-~]+` && !strings.Contains(got, "格式不正确，现在是 1 位") {
+			t.Errorf("%s with a wrong %s: %q", spec.Channel, f.Key, got)
+		}
+	}
+
+	p := v.Submit(path, channelForm(good)...).To(config)
+	p.Has("官方推送通道的凭证已保存", "未测试", "文字上限").NoLink(path + "?package=")
+	row, fields := s.channelRow(owner, models.AppOwner(app.ID), spec.Channel, "")
+	for key, want := range good {
+		if fields[key] != want {
+			t.Errorf("%s: %s was saved as something else", spec.Channel, key)
+		}
+	}
+
+	// Open it again: what is no secret is there, what is one is not, and an empty
+	// secret keeps the old.
+	form := v.Get(path).Has("已设置，留空则不变")
+	for _, f := range spec.Fields {
+		shown := strings.Contains(string(form.Body), `value="`+good[f.Key]+`"`)
+		if good[f.Key] != "" && shown == (f.Kind == push.FieldSecret) {
+			t.Errorf("%s: the form shows %s: %v", spec.Channel, f.Key, shown)
+		}
+	}
+	form.Submit(path, "rate", "250").To(config).Has("每秒 250 个")
+	again, kept := s.channelRow(owner, models.AppOwner(app.ID), spec.Channel, "")
+	if again.ID != row.ID || again.Revision != row.Revision+1 || again.Rate != 250 {
+		t.Errorf("%s: id %d, revision %d, rate %d after the edit of %d, %d", spec.Channel, again.ID, again.Revision, again.Rate, row.ID, row.Revision)
+	}
+	for key, want := range good {
+		if kept[key] != want {
+			t.Errorf("%s: the edit lost %s", spec.Channel, key)
+		}
+	}
+	for _, rate := range []string{"0", "-5", "many", "100001"} {
+		if got := v.Submit(path, "rate", rate).Want(http.StatusUnprocessableEntity).FieldError("rate"); !strings.Contains(got, "100000") && !strings.Contains(got, "100,000") {
+			t.Errorf("%s: rate %s: %q", spec.Channel, rate, got)
+		}
+	}
+}
+
+// What a channel alone can find wrong is said in its own words.
+func TestChannelFaults(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, models.SQLite)
+	_, app, v := androidSite(s, "main")
+	base := appBase(app.ID) + "/credentials/"
+	values := channelValues(t)
+	for _, tt := range []struct {
+		channel           push.Channel
+		key, value, want  string
+		alsoKey, alsoThat string
+	}{
+		{push.OPPO, "master_secret", values[push.OPPO]["app_secret"], "MasterSecret 与 AppSecret 相同", "", ""},
+		{push.Vivo, "category", "NEWS", "二级分类与消息类型不符", "classification", "1"},
+		{push.Vivo, "app_id", "abc", "AppID的格式不正确，现在是 3 位", "", ""},
+	} {
+		bad := maps.Clone(values[tt.channel])
+		bad[tt.key] = tt.value
+		if tt.alsoKey != "" {
+			bad[tt.alsoKey] = tt.alsoThat
+		}
+		if got := v.Submit(base+string(tt.channel)+"/new", channelForm(bad)...).Want(http.StatusUnprocessableEntity).FieldError("f_" + tt.key); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.channel, got, tt.want)
+		}
+	}
+}
+
+// Each package can have keys of its own beside the main ones, named in the form, and
+// no more than fifty.
+func TestChannelPackages(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base := appBase(app.ID)
+		config, path := base+"/config", base+"/credentials/vivo/new"
+		good := channelValues(t)[push.Vivo]
+		v.Submit(path, channelForm(good)...).To(config).Link(path + "?more=1")
+
+		more := path + "?more=1"
+		if got := v.Submit(more, channelForm(good)...).Want(http.StatusUnprocessableEntity).FieldError("channel-package"); !strings.Contains(got, "请填写渠道包名") {
+			t.Errorf("no package: %q", got)
+		}
+		if got := v.Submit(more, channelForm(good, "package_name", "not a package")...).Want(http.StatusUnprocessableEntity).FieldError("channel-package"); got == "" {
+			t.Error("a wrong package has no fault")
+		}
+		other := maps.Clone(good)
+		other["app_id"] = "200200"
+		v.Submit(more, channelForm(other, "package_name", "cn.lanxun.whale.mi")...).To(config).
+			Has("cn.lanxun.whale.mi", "AppID 105637", "AppID 200200", "2 个未测试").Link(path + "?package=cn.lanxun.whale.mi")
+		if _, fields := s.channelRow(owner, models.AppOwner(app.ID), push.Vivo, ""); fields["app_id"] != good["app_id"] {
+			t.Error("the keys of the package replaced the main ones")
+		}
+		// Editing it does not move it to another package.
+		v.Get(path+"?package=cn.lanxun.whale.mi").Has("已设置，留空则不变").
+			Submit(path, "f_app_id", "200201").To(config).Has("AppID 200201").HasNot("AppID 200200")
+
+		var in []models.CredentialInput
+		for i := range 49 {
+			in = append(in, models.CredentialInput{
+				Channel: "vivo", Environment: models.EnvironmentProduction, Kind: "vivo", Fields: good, PackageName: "cn.lanxun.p" + number(int64(i)),
+			})
+		}
+		if _, err := s.Store.SaveCredentials(t.Context(), owner, models.AppOwner(app.ID), in...); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Submit(more, channelForm(good, "package_name", "cn.lanxun.toomany")...).Want(http.StatusUnprocessableEntity).FieldError("channel-package"); !strings.Contains(got, "50") {
+			t.Errorf("the 51st package: %q", got)
+		}
+	})
+}
+
+// vendors plays every vendor that has a simulator, each knowing the app of values.
+func vendors(t *testing.T, values map[push.Channel]map[string]string) (func(push.Channel) (push.Spec, bool), map[push.Channel]*sandbox.Simulator) {
+	t.Helper()
+	ids := map[push.Channel]string{push.Xiaomi: "app_secret", push.OPPO: "app_key", push.Vivo: "app_id", push.Meizu: "app_id"}
+	sims := map[push.Channel]*sandbox.Simulator{}
+	for channel, id := range ids {
+		known := &sandbox.MemoryAccounts{}
+		known.Add(sandbox.Account{ID: values[channel][id], Fields: values[channel]})
+		sim, err := sandbox.Start(sandbox.Config{Channel: channel, Accounts: known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sim.Close() })
+		sims[channel] = sim
+	}
+	return func(c push.Channel) (push.Spec, bool) {
+		spec, ok := registry.Lookup(c)
+		sim := sims[c]
+		if sim == nil {
+			return spec, ok
+		}
+		open := spec.Open
+		spec.Open = func(ctx context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
+			o.Endpoint, o.RootCAs = sim.URL(), sim.CA().PEM()
+			return open(ctx, fields, o)
+		}
+		return spec, ok
+	}, sims
+}
+
+// 测试凭证 asks the vendor: a yes is a working card, a refusal pauses it and says why,
+// and a vendor that cannot be asked changes nothing. 测试全部 does so for all.
+func TestChannelTests(t *testing.T) {
+	values := channelValues(t)
+	channels, sims := vendors(t, values)
+	eachEngineWith(t, func(d *Deps) { d.Channels = channels }, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base, own := appBase(app.ID), models.AppOwner(app.ID)
+		config := base + "/config"
+		all := base + "/credentials/test"
+		for channel := range sims {
+			v.Submit(base+"/credentials/"+string(channel)+"/new", channelForm(values[channel])...).To(config)
+		}
+		v.Get(config).Has("4 个未测试", "还没有验证过").Submit(all).To(config).
+			Has("4 个凭证全部测试通过", "没有发给任何人", "4 个可用").HasNot("未测试")
+		for channel := range sims {
+			if row, _ := s.channelRow(owner, own, channel, ""); row.State != models.CredentialWorking || row.LastOKAt == nil {
+				t.Errorf("%s is %s after a yes", channel, row.State)
+			}
+		}
+
+		// A MasterSecret that OPPO does not know: it refuses, the card explains.
+		wrong := maps.Clone(values[push.OPPO])
+		wrong["master_secret"] = "oppoWrong5f1c0de9"
+		v.Submit(base+"/credentials/oppo/new", channelForm(wrong)...).To(config)
+		row, _ := s.channelRow(owner, own, push.OPPO, "")
+		test := base + "/credentials/" + number(row.ID) + "/test"
+		v.Get(config).Submit(test).To(config).
+			Has("OPPO官方推送通道已暂停", "已暂停", "服务端发送需要 MasterSecret", "修改凭证", "3 个可用 · 1 个已暂停").HasNot("测试通过")
+		v.Submit(base+"/credentials/oppo/new", channelForm(values[push.OPPO])...).To(config).Has("3 个可用 · 1 个未测试")
+		v.Get(config).Submit(test).To(config).Has("凭证测试通过", "4 个可用").HasNot("已暂停")
+
+		// A vendor that does not answer is no refusal: the card says so, and the states stay.
+		before, _ := s.channelRow(owner, own, push.Vivo, "")
+		if err := sims[push.Vivo].Set(sandbox.Settings{Mix: map[string]float64{"500": 100}}); err != nil {
+			t.Fatal(err)
+		}
+		v.Get(config).Submit(all).To(config).Has("测试没有完成", "vivo 服务器内部错误", "凭证状态不变", "4 个可用").HasNot("全部测试通过")
+		v.Get(config).HasNot("测试没有完成")
+		if after, _ := s.channelRow(owner, own, push.Vivo, ""); after.State != before.State {
+			t.Errorf("vivo is %s after no answer", after.State)
+		}
+		if err := sims[push.Vivo].Set(sandbox.Settings{}); err != nil {
+			t.Fatal(err)
+		}
+		for channel := range sims {
+			for key, value := range values[channel] {
+				if strings.Contains(key, "secret") && strings.Contains(s.Log.String(), value) {
+					t.Errorf("%s: %s is in the log", channel, key)
+				}
+			}
+		}
+	})
+}
+
+// Vendor settings of the IM side cover every channel: an authorization carries them
+// over, the card says so, and what is newer there is offered, named, and synced.
+func TestChannelSync(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner := s.Account("main")
+		product, apps := s.Product(owner, "Whale", models.PlatformAndroid)
+		im, _ := s.IMApp(owner, "Whale IM")
+		v, place := s.Login(owner), imAppBase(im.ID)
+		values := channelValues(t)
+		var covered []push.Channel
+		for _, spec := range registry.All() {
+			if good, ok := values[spec.Channel]; ok {
+				covered = append(covered, spec.Channel)
+				v.Submit(place+"/credentials/"+string(spec.Channel)+"/new", channelForm(good)...).To(place).Has("官方推送通道的凭证已保存")
+			}
+		}
+		if len(covered) < 4 {
+			t.Fatalf("only %d channels", len(covered))
+		}
+		v.Get(place).HasNot("/receipts/", "最近成功")
+		if _, err := s.Store.Authorize(t.Context(), owner, im.ID, product.ID, apps[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		config := appBase(apps[0].ID) + "/config"
+		v.Get(config).Has("从 IM 侧同步", number(int64(len(covered)))+" 个未测试").HasNot("有更新")
+		for _, channel := range covered {
+			row, fields := s.channelRow(owner, models.AppOwner(apps[0].ID), channel, "")
+			if row.Source != models.SourceIM || !maps.Equal(keysOf(fields, values[channel]), values[channel]) {
+				t.Errorf("%s was not carried over as it is", channel)
+			}
+			if models.HasReceipts(string(channel)) == (len(row.ReceiptHash) == 0) {
+				t.Errorf("%s: has a receipt address: %v", channel, len(row.ReceiptHash) > 0)
+			}
+		}
+		newer := maps.Clone(values[push.Vivo])
+		newer["app_id"] = "300300"
+		v.Submit(place+"/credentials/vivo/new", channelForm(newer)...).To(place)
+		v.Get(config).Has("vivo官方推送通道 · AppID 300300").Submit(config + "/sync").To(config).Has("AppID 300300").HasNot("AppID 105637")
+	})
+}
+
+func keysOf(m, of map[string]string) map[string]string {
+	out := map[string]string{}
+	for key := range of {
+		out[key] = m[key]
+	}
+	return out
+}
+
+// The receipt address is shown to who may enter it at the vendor and to nobody else;
+// reports that arrive and reports that are refused are on the card.
+func TestChannelReceipts(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base := appBase(app.ID)
+		config := base + "/config"
+		v.Submit(base+"/credentials/mz/new", channelForm(channelValues(t)[push.Meizu])...).To(config).Has("未收到过", "http://console.example/receipts/mz/")
+		row, fields := s.channelRow(owner, models.AppOwner(app.ID), push.Meizu, "")
+		if fields[push.FieldReceiptActive] != "off" {
+			t.Errorf("receipts are %q before anybody activated them", fields[push.FieldReceiptActive])
+		}
+		secret, err := s.Store.ReceiptSecret(t.Context(), owner, models.AppOwner(app.ID), row.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := s.Login(s.Sub(owner, "read", models.Rights{Role: models.RoleRead, AllProducts: true}))
+		read.Get(config).Has("魅族官方推送通道", "未收到过").HasNot("/receipts/", secret.Reveal())
+
+		path := ReceiptPath("mz", secret)
+		machine := s.Visitor()
+		machine.Post(path, "cb", `{"m-1":{"param":"","type":1,"targets":["p"]}}`).Want(http.StatusOK)
+		machine.Post(path, "cb", "no report").Want(http.StatusBadRequest)
+		if err := s.Store.FlushReceipts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		v.Get(config).Has("共 1 条", "拒绝的回执 1").HasNot("未收到过")
+	})
+}
+
+// Who may only read sees the cards and no way to change them, other accounts find
+// nothing, and a deleted credential is gone.
+func TestChannelRights(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base := appBase(app.ID)
+		config, path := base+"/config", base+"/credentials/vivo/new"
+		for _, channel := range []push.Channel{push.Vivo, push.OPPO} {
+			v.Submit(base+"/credentials/"+string(channel)+"/new", channelForm(channelValues(t)[channel])...).To(config)
+		}
+		row, _ := s.channelRow(owner, models.AppOwner(app.ID), push.Vivo, "")
+		one := base + "/credentials/" + number(row.ID)
+		acts := []string{path, base + "/credentials/test", one + "/test", one + "/delete"}
+
+		read := s.Login(s.Sub(owner, "read", models.Rights{Role: models.RoleRead, AllProducts: true}))
+		p := read.Get(config).Has("vivo官方推送通道", "AppID 105637", "未测试").HasNot("测试凭证", "测试全部", "添加通道", "添加包名")
+		for _, act := range acts {
+			p.NoLink(act)
+			read.Post(act).Want(http.StatusForbidden)
+		}
+		read.Get(path).Want(http.StatusForbidden)
+
+		stranger := s.Login(s.Account("other"))
+		for _, act := range acts {
+			stranger.Post(act).Want(http.StatusNotFound)
+		}
+		stranger.Get(path).Want(http.StatusNotFound)
+		_, apple := s.Product(owner, "Seal", models.PlatformIOS)
+		v.Get(appBase(apple[0].ID) + "/credentials/vivo/new").Want(http.StatusNotFound)
+		v.Post(appBase(apple[0].ID) + "/credentials/" + number(row.ID) + "/delete").Want(http.StatusNotFound)
+
+		v.Submit(one + "/delete").To(config).Has("已删除vivo官方推送通道的凭证").HasNot("AppID 105637").Link(path)
+		v.Get(one + "/delete").Want(http.StatusNotFound)
+	})
+}
+
+// A field that is a file: kept while none is sent, refused in words, and never shown.
+func TestChannelFile(t *testing.T) {
+	s := newSite(t, models.SQLite)
+	owner, app, v := androidSite(s, "main")
+	for _, spec := range registry.All() {
+		i := slices.IndexFunc(spec.Fields, func(f push.Field) bool { return f.Kind == push.FieldFile })
+		if i < 0 || spec.Channel == push.APNs {
+			continue
+		}
+		path := appBase(app.ID) + "/credentials/" + string(spec.Channel) + "/new"
+		if got := v.Upload(path, "", nil).Want(http.StatusUnprocessableEntity).FieldError("f_" + spec.Fields[i].Key); !strings.HasPrefix(got, "请填写") {
+			t.Errorf("%s without a file: %q", spec.Channel, got)
+		}
+	}
+	rows, err := s.Store.Credentials(t.Context(), owner, models.AppOwner(app.ID))
+	if err != nil || len(rows) != 0 {
+		t.Errorf("%d credentials were saved, %v", len(rows), err)
+	}
+}

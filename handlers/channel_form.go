@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -322,6 +323,10 @@ func (in *channelInput) input(ctx context.Context, f push.Field, faults c.FormEr
 				label = words
 			}
 			out.Options = append(out.Options, c.Option{Value: choice, Label: label, Default: i == 0})
+		}
+		// Two are seen at a glance.
+		if len(out.Options) == 2 {
+			out.Kind, out.Two, out.Value = "radio", true, cmp.Or(out.Value, f.Choices[0])
 		}
 	default:
 		out.Value, out.MaxLength = in.values[f.Key], f.MaxBytes

@@ -77,7 +77,9 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 			}
 			if may {
 				tests++
-				cardActs(&card, at, r)
+				if more := cardActs(&card, at, r); more != "" {
+					v.More = append(v.More, c.Link{Label: locale.T(std, "channels."+r.Channel), Href: more})
+				}
 				if card.Receipt, err = h.receiptView(ctx, at, r, &spec); err != nil {
 					return err
 				}
@@ -97,19 +99,20 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 	return nil
 }
 
-// cardActs are the addresses behind a card's buttons.
-func cardActs(card *views.ChannelCard, at credentialPlace, r *models.Credential) {
+// cardActs are the addresses behind a card's buttons; more is where the channel gets
+// keys for one more package, once it has its main ones.
+func cardActs(card *views.ChannelCard, at credentialPlace, r *models.Credential) (more string) {
 	base := at.base + "/credentials/"
 	card.Test, card.Delete = base+number(r.ID)+"/test", base+number(r.ID)+"/delete"
 	if r.Environment == models.EnvironmentSandbox {
-		return
+		return ""
 	}
 	card.Edit = base + r.Channel + "/new"
-	if r.PackageName != "" {
-		card.Edit += "?package=" + r.PackageName
-	} else {
-		card.More = base + r.Channel + "/new?more=1"
+	if r.PackageName == "" {
+		return card.Edit + "?more=1"
 	}
+	card.Edit += "?package=" + r.PackageName
+	return ""
 }
 
 // channelCount says how the channels are: 6 个可用 · 1 个已暂停 · 1 个未测试.
@@ -199,6 +202,9 @@ func channelNote(ctx context.Context, channel string, spec *push.Spec, info mode
 	return info.FileName
 }
 
+// receiptOn is the value of push.FieldReceiptActive once an operator activated it.
+const receiptOn = "on"
+
 func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, card *views.ChannelCard, fact func(key, value string)) {
 	if spec.ReceiptSetup == push.ReceiptNone {
 		return
@@ -211,8 +217,13 @@ func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push
 	if r.ReceiptRefused > 0 {
 		fact("channel.receipt_refused", thousands(r.ReceiptRefused))
 	}
-	if r.ReceiptAt == nil && r.LastOKAt != nil && spec.ReceiptSetup != push.ReceiptMessage {
-		card.Warning = locale.T(ctx, "channel.receipt_missing", "Vendor", locale.T(ctx, "channels."+r.Channel))
+	vendor := locale.T(ctx, "channels."+r.Channel)
+	switch {
+	case spec.ReceiptSetup == push.ReceiptBoth && r.Facts().Shown[push.FieldReceiptActive] != receiptOn:
+		card.Warning = locale.T(ctx, "channel.receipt_inactive", "Vendor", vendor)
+		card.Inactive = true
+	case r.ReceiptAt == nil && r.LastOKAt != nil && spec.ReceiptSetup != push.ReceiptMessage:
+		card.Warning = locale.T(ctx, "channel.receipt_missing", "Vendor", vendor)
 	}
 }
 
@@ -222,7 +233,7 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 	case r.State == models.CredentialPaused:
 		card.Tone, card.State, card.StateIcon = c.Bad, locale.T(ctx, "credentials.paused"), "player-pause"
 		card.Cause = causeWords(ctx, r.Channel, r.CauseCode, r.CauseText)
-		card.CauseCode, card.CauseUntil = r.CauseCode, locale.T(ctx, "credentials.paused_text")
+		card.Refused, card.CauseUntil = refusedWords(ctx, r), locale.T(ctx, "credentials.paused_text")
 	case r.RestUntil != nil && r.RestUntil.After(k.now):
 		card.Tone, card.State, card.StateIcon = c.Warn, locale.T(ctx, "channel.resting"), "clock"
 		card.Rest = locale.T(ctx, "channel.rest_text", "Time", k.Short(*r.RestUntil), "Code", r.RestCode)
@@ -235,6 +246,15 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 		left := max(int(r.NotAfter.Sub(k.now)/(24*time.Hour)), 0)
 		card.Warning = locale.Tn(ctx, "credentials.ends", left)
 	}
+}
+
+// refusedWords say who refused the keys, with the code: the vendor, or we ourselves
+// when they could not be used.
+func refusedWords(ctx context.Context, r *models.Credential) string {
+	if strings.HasPrefix(r.CauseCode, "hy_") {
+		return locale.T(ctx, "channel.unusable", "Code", r.CauseCode)
+	}
+	return locale.T(ctx, "channel.refused", "Vendor", locale.T(ctx, "channels."+r.Channel), "Code", r.CauseCode)
 }
 
 // receiptView is the address that the vendor reports to, for who may enter it there.

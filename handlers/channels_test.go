@@ -4,7 +4,11 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"maps"
 	"net/http"
 	"slices"
@@ -423,7 +427,7 @@ func TestChannelRights(t *testing.T) {
 		acts := []string{path, base + "/credentials/test", one + "/test", one + "/delete"}
 
 		read := s.Login(s.Sub(owner, "read", models.Rights{Role: models.RoleRead, AllProducts: true}))
-		p := read.Get(config).Has("vivo官方推送通道", "AppID 105637", "未测试").HasNot("测试凭证", "测试全部", "添加通道", "添加包名")
+		p := read.Get(config).Has("vivo官方推送通道", "AppID 105637", "未测试").HasNot("测试凭证", "测试全部", "添加通道", "单独添加")
 		for _, act := range acts {
 			p.NoLink(act)
 			read.Post(act).Want(http.StatusForbidden)
@@ -444,22 +448,55 @@ func TestChannelRights(t *testing.T) {
 	})
 }
 
-// A field that is a file: kept while none is sent, refused in words, and never shown.
+// serviceAccount is a file as Google and Huawei hand it out.
+func serviceAccount(t *testing.T) []byte {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": "whale-im", "key_id": "k1", "private_key_id": "k1", "sub_account": "112233",
+		"client_email": "push@whale-im.iam.gserviceaccount.com", "token_uri": "https://attacker.example/token",
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A field that is a file: asked for, refused in words, saved, kept while none is sent,
+// and never shown.
 func TestChannelFile(t *testing.T) {
 	s := newSite(t, models.SQLite)
 	owner, app, v := androidSite(s, "main")
+	config := appBase(app.ID) + "/config"
 	for _, spec := range registry.All() {
 		i := slices.IndexFunc(spec.Fields, func(f push.Field) bool { return f.Kind == push.FieldFile })
 		if i < 0 || spec.Channel == push.APNs {
 			continue
 		}
+		key, name := spec.Fields[i].Key, "f_"+spec.Fields[i].Key
 		path := appBase(app.ID) + "/credentials/" + string(spec.Channel) + "/new"
-		if got := v.Upload(path, "", nil).Want(http.StatusUnprocessableEntity).FieldError("f_" + spec.Fields[i].Key); !strings.HasPrefix(got, "请填写") {
-			t.Errorf("%s without a file: %q", spec.Channel, got)
+		for text, file := range map[string]string{"请填写": "", "这不是可用的服务账号": `{"project_info":{}}`} {
+			if got := v.UploadAs(name, path, "a.json", []byte(file)).Want(http.StatusUnprocessableEntity).FieldError(name); !strings.HasPrefix(got, text) {
+				t.Errorf("%s with %q: %q, want %q", spec.Channel, file, got, text)
+			}
+		}
+		file := serviceAccount(t)
+		v.UploadAs(name, path, "account.json", file).To(config).Has("account.json", "未测试").HasNot("PRIVATE KEY", "attacker.example")
+		v.Get(path).HasNot("PRIVATE KEY", "attacker.example")
+		v.UploadAs(name, path, "", nil, "rate", "77").To(config).Has("account.json", "每秒 77 个")
+		if row, fields := s.channelRow(owner, models.AppOwner(app.ID), spec.Channel, ""); fields[key] != string(file) || row.Revision != 2 {
+			t.Errorf("%s: the edit lost the file, revision %d", spec.Channel, row.Revision)
 		}
 	}
-	rows, err := s.Store.Credentials(t.Context(), owner, models.AppOwner(app.ID))
-	if err != nil || len(rows) != 0 {
-		t.Errorf("%d credentials were saved, %v", len(rows), err)
+	if strings.Contains(s.Log.String(), "PRIVATE KEY") {
+		t.Error("a key is in the log")
 	}
 }

@@ -30,11 +30,17 @@ import (
 // Upload opens the page with a form that sends a file, fills it in and sends it.
 func (v *visitor) Upload(path, name string, data []byte, pairs ...string) *page {
 	v.t.Helper()
+	return v.UploadAs("file", path, name, data, pairs...)
+}
+
+// UploadAs is Upload for a file field of another name.
+func (v *visitor) UploadAs(field, path, name string, data []byte, pairs ...string) *page {
+	v.t.Helper()
 	v.Get(path).Want(http.StatusOK)
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	if name != "" {
-		f, err := form.CreateFormFile("file", name)
+		f, err := form.CreateFormFile(field, name)
 		if err != nil {
 			v.t.Fatal(err)
 		}

@@ -245,9 +245,7 @@ func (in *channelInput) dialog(ctx context.Context, faults c.FormErrors) templ.C
 	if limits := textLimits(ctx, in.spec.Limits); limits != "" {
 		form.Limits = locale.T(ctx, "channel.limits_form", "Limits", limits)
 	}
-	keys, class, receipt := views.ChannelGroup{}, views.ChannelGroup{
-		Title: locale.T(ctx, "channel.class"), Text: locale.T(ctx, "fields."+channel+".class"),
-	}, views.ChannelGroup{Title: locale.T(ctx, "channel.receipt"), Text: locale.T(ctx, "receipts."+channel)}
+	var keys, class, receipt views.ChannelGroup
 	for _, f := range in.spec.Fields {
 		if f.Kind == push.FieldEnv {
 			continue
@@ -256,8 +254,10 @@ func (in *channelInput) dialog(ctx context.Context, faults c.FormErrors) templ.C
 		input := in.input(ctx, f, faults)
 		switch f.Group {
 		case push.GroupClass:
+			class.Title, class.Text = locale.T(ctx, "channel.class"), locale.T(ctx, "fields."+channel+".class")
 			class.Inputs = append(class.Inputs, input)
 		case push.GroupReceipt:
+			receipt.Title, receipt.Text = locale.T(ctx, "channel.receipt"), locale.T(ctx, "receipts."+channel)
 			receipt.Inputs = append(receipt.Inputs, input)
 		default:
 			keys.Inputs = append(keys.Inputs, input)

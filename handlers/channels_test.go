@@ -107,7 +107,7 @@ func TestChannelForms(t *testing.T) {
 		}
 		page := v.Get(config)
 		for channel, good := range values {
-			spec, ok := registry.Lookup(channel)
+			spec, ok := registry.New().Lookup(channel)
 			if !ok {
 				continue
 			}
@@ -264,7 +264,7 @@ func vendors(t *testing.T, values map[push.Channel]map[string]string) (func(push
 		sims[channel] = sim
 	}
 	return func(c push.Channel) (push.Spec, bool) {
-		spec, ok := registry.Lookup(c)
+		spec, ok := registry.New().Lookup(c)
 		sim := sims[c]
 		if sim == nil {
 			return spec, ok

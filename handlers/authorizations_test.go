@@ -93,7 +93,7 @@ func TestAuthorizationSync(t *testing.T) {
 		offered := v.Get(config).Has("有更新的厂商信息", "Key ID NEWKEY1234", "8Q4ZT2XKJ7")
 		read := s.Login(s.Sub(owner, "read", models.Rights{Role: models.RoleRead, AllProducts: true}))
 		read.Get(config).Has("有更新的厂商信息").NoLink(config + "/sync")
-		offered.Submit(config+"/sync").To(config).Has("NEWKEY1234", "数据已同步：2 个证书").HasNot("有更新的厂商信息", "8Q4ZT2XKJ7")
+		offered.Submit(config+"/sync").To(config).Has("NEWKEY1234", "数据已同步：2 个凭证").HasNot("有更新的厂商信息", "8Q4ZT2XKJ7")
 		v.Post(config + "/sync").Want(http.StatusConflict)
 	})
 }

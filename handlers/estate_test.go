@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"hongyan/models"
+	"hongyan/push"
+	"hongyan/push/registry"
 )
 
 // estate is an account that has one of everything, so that every address of the site
@@ -17,6 +19,9 @@ type estate struct {
 	// Out is the same for another product of the account, where one has a value.
 	Out     map[string]string
 	Product int64
+	// Beside are pages of the account that no route alone stands for, such as those of
+	// an app of another platform, with the permission that they ask for.
+	Beside map[string]models.Permission
 }
 
 // fixed are path parameters that name no row of an account.
@@ -52,6 +57,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	must(err)
 	imKeys, err := s.Store.SaveCredentials(ctx, e.Owner, models.IMOwner(im.ID), key)
 	must(err)
+	e.Beside = vendorPages(s, e.Owner, apps[0].ID, im.ID)
 	plan, err := s.Store.CreatePlan(ctx, e.Owner, app.ID, "News", "")
 	must(err)
 	otherPlan, err := s.Store.CreatePlan(ctx, e.Owner, otherApps[1].ID, "News", "")
@@ -92,4 +98,28 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	}
 	e.Out = map[string]string{"product": number(other.ID), "app": otherApps[1].AccessID(), "plan": number(otherPlan.ID)}
 	return e
+}
+
+// vendorPages gives the Android app and the IM app keys of a vendor, and returns their
+// pages: the cards, and the form of every channel.
+func vendorPages(s *site, owner models.Actor, app, im int64) map[string]models.Permission {
+	s.t.Helper()
+	vivo := models.CredentialInput{
+		Channel: "vivo", Environment: models.EnvironmentProduction, Kind: "vivo", Receipts: true,
+		Fields: channelValues(s.t)[push.Vivo], Info: models.CredentialInfo{Shown: map[string]string{"app_id": "105637"}},
+	}
+	for _, o := range []models.CredentialOwner{models.AppOwner(app), models.IMOwner(im)} {
+		if _, err := s.Store.SaveCredentials(s.t.Context(), owner, o, vivo); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	pages := map[string]models.Permission{appBase(app) + "/config": models.PermView, imAppBase(im): models.PermIM}
+	for _, spec := range registry.All() {
+		if spec.Channel == push.APNs {
+			continue
+		}
+		form := "/credentials/" + string(spec.Channel) + "/new"
+		pages[appBase(app)+form], pages[imAppBase(im)+form] = models.PermConfigure, models.PermIM
+	}
+	return pages
 }

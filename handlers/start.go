@@ -93,6 +93,9 @@ func (h *console) startSteps(ctx context.Context, who models.Actor, f models.Sta
 	if f.App != nil && f.App.IMPlanID != 0 {
 		steps[6].Href = base + "/plans/" + number(f.App.IMPlanID)
 	}
+	if f.App != nil && f.App.Platform == models.PlatformAndroid {
+		h.startReal(ctx, who, f, base, steps)
+	}
 	for i, is := range f.Steps() {
 		if !is {
 			continue
@@ -127,6 +130,18 @@ func (h *console) startSteps(ctx context.Context, who models.Actor, f models.Sta
 		}
 	}
 	return steps
+}
+
+// startReal words the steps of an app that goes without the sandbox: a real phone
+// registers, and the IM server sends.
+func (h *console) startReal(ctx context.Context, who models.Actor, f models.StartFacts, base string, steps []views.StartStep) {
+	t := func(key string) string { return locale.T(ctx, key) }
+	steps[3].Href = base + "/config"
+	steps[4] = views.StartStep{Title: t("start.real_phone"), Text: t("start.real_phone_text"), Label: t("start.client"), Href: base + "/client", Icon: "device-mobile"}
+	steps[5] = views.StartStep{Title: t("start.send"), Text: t("start.real_send_text"), Label: t("start.ingest"), Icon: "send", Ask: unless(who, models.PermIM, t("start.ask_im"))}
+	if f.IMApp != nil {
+		steps[5].Href = imAppBase(f.IMApp.ID)
+	}
 }
 
 // startProduct is the first step: a product with an app that the sandbox can send

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // 快速开始 is ticked by facts: each thing done anywhere ticks its step, and the button
@@ -51,5 +52,26 @@ func TestStart(t *testing.T) {
 		// Who may not do a step is told whom to ask.
 		r := s.Login(s.Sub(owner, "chenmo", models.Rights{Role: models.RoleRead, AllProducts: true}))
 		r.Get("/start").Has("需要全读写权限", "需要运营或全读写权限").NoLink("/im-apps/" + number(im.ID))
+	})
+}
+
+// An Android app goes through the guide with a vendor's keys and a real phone, without
+// the sandbox.
+func TestStartAndroid(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		base := appBase(app.ID)
+		v.Get("/start").Has("0/7", "先给 Android 应用填写厂商通道").HasNot("注册一台手机")
+		v.Submit(base+"/credentials/vivo/new", channelForm(channelValues(t)[push.Vivo])...).To(base + "/config")
+		v.Get("/start").Has("2/7", "已有可用的凭证", "注册一台手机").Link(base + "/client").Link(base + "/config").HasNot("添加虚拟手机")
+		im, _ := s.IMApp(owner, "Whale IM")
+		v.Get("/start").Has("3/7").Link(imAppBase(im.ID))
+
+		// Keys that the vendor refused are none.
+		k, _ := s.channelRow(owner, models.AppOwner(app.ID), push.Vivo, "")
+		if _, err := s.Store.CredentialTested(t.Context(), owner, models.AppOwner(app.ID), k.ID, k.Revision, "10000", "refused"); err != nil {
+			t.Fatal(err)
+		}
+		v.Get("/start").Has("1/7").HasNot("注册一台手机")
 	})
 }

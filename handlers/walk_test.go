@@ -109,6 +109,15 @@ func TestSiteWalk(t *testing.T) {
 					p.Has("主账号")
 				}
 			}
+			for path, permission := range e.Beside {
+				want := http.StatusOK
+				if !who.May(permission) {
+					want = http.StatusForbidden
+				}
+				if got := v.Get(path).Status; got != want {
+					t.Errorf("%s: %s answers %d, want %d", r.name, path, got, want)
+				}
+			}
 		}
 		stranger := s.Visitor()
 		for _, route := range routes {
@@ -132,11 +141,14 @@ func TestEnglishPages(t *testing.T) {
 	v := s.Login(e.Owner)
 	v.Post("/preferences", "lang", "en", "back", "/me").To("/me")
 	han := regexp.MustCompile(`\p{Han}+`)
+	paths := slices.Collect(maps.Keys(e.Beside))
 	for _, route := range consoleRoutes(s) {
-		if route.Method != http.MethodGet {
-			continue
+		if route.Method == http.MethodGet {
+			paths = append(paths, fill(t, route.Path, e.Params))
 		}
-		p := v.Get(fill(t, route.Path, e.Params))
+	}
+	for _, path := range paths {
+		p := v.Get(path)
 		if p.Status != http.StatusOK {
 			continue // the walk judges statuses
 		}
@@ -164,6 +176,12 @@ func TestForeignIDs(t *testing.T) {
 			for _, params := range mixtures(route.Path, mine.Params, theirs.Params) {
 				n++
 				refuse(t, v, route, fill(t, route.Path, params))
+			}
+		}
+		for path := range theirs.Beside {
+			refuse(t, v, web.Route{Method: http.MethodGet, Path: path}, path)
+			if strings.HasSuffix(path, "/new") {
+				refuse(t, v, web.Route{Method: http.MethodPost, Path: path}, path)
 			}
 		}
 		if n < 30 {

@@ -9,8 +9,9 @@ import (
 // StartFacts is how far an account has come from nothing to its first push, as one
 // user may see it. 快速开始 ticks its steps by them; nothing is ever ticked by hand.
 type StartFacts struct {
-	// App is the app that the guide speaks of, nil while there is none that the
-	// sandbox could send for: of the user's Apple apps the one that has come furthest.
+	// App is the app that the guide speaks of, nil while there is none that could be
+	// sent for: the one that has come furthest of the user's Apple apps, which the
+	// sandbox can send for, and of the Android apps with a vendor's credential.
 	App *AppView
 	// IMApp is an IM app of the account, the app's own once authorized; nil while
 	// there is none.
@@ -76,15 +77,15 @@ func (s *Store) startIMApp(ctx context.Context, who Actor, app *AppView) (*IMApp
 	return &found[0], nil
 }
 
-// startApp chooses the app that the guide speaks of. Only Apple's channel has a
-// simulator so far.
+// startApp chooses the app that the guide speaks of. 沙箱收件箱 plays Apple's service
+// only, so an Android app counts once it has a vendor's credential.
 func startApp(products []ProductView) *AppView {
 	var best *AppView
 	score := -1
 	for p := range slices.Values(products) {
 		for i := range p.Apps {
 			a := &p.Apps[i]
-			if a.Platform == PlatformAndroid {
+			if a.Platform == PlatformAndroid && !usable(a) {
 				continue
 			}
 			n := 0

@@ -24,7 +24,7 @@ func TestConfig(t *testing.T) {
 		}
 		v.Get(config).Want(http.StatusOK).Has("Whale · iOS", ios.AccessID(), key.Reveal(), "广州", "待配置", "Bundle ID", "推送证书", "绑定签名", "删除应用").
 			HasNot("开通完整推送").Link(appBase(android.ID) + "/config")
-		v.Get(appBase(android.ID)+"/config").Has("包名", "这个版本还没有 Android 厂商通道").HasNot("推送证书", "上传证书")
+		v.Get(appBase(android.ID)+"/config").Has("包名", "厂商通道", "添加通道", "华为").HasNot("推送证书", "上传证书")
 		v.Get(appBase(android.ID) + "/credentials/apns/new").Want(http.StatusNotFound)
 
 		p := v.Get(config).Submit(base+"/config/package", "package_name", "im..whale").Want(http.StatusUnprocessableEntity)

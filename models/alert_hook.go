@@ -37,7 +37,7 @@ type AlertHook struct {
 	Name         string
 	Kind         string
 	SealedURL    []byte `gorm:"column:url" json:"-"`
-	SealedSecret []byte `gorm:"column:secret" json:"-"` // empty without one
+	SealedSecret []byte `gorm:"column:secret" json:"-"` // nil without one
 	Host         string // of the address, which is safe to show
 	Events       string // apart by commas
 	Enabled      bool
@@ -176,7 +176,7 @@ func (s *Store) CreateAlertHook(ctx context.Context, who Actor, in AlertHookInpu
 		}
 		now := t.now()
 		h = &AlertHook{
-			AccountID: who.AccountID, Kind: in.Kind, SealedURL: []byte{}, SealedSecret: []byte{}, Enabled: true, CreatedAt: now,
+			AccountID: who.AccountID, Kind: in.Kind, SealedURL: []byte{}, Enabled: true, CreatedAt: now,
 		}
 		return s.storeHook(t, who, h, in, host)
 	})
@@ -235,7 +235,7 @@ func (s *Store) storeHook(t *Tx, who Actor, h *AlertHook, in AlertHookInput, hos
 		}
 	}
 	if in.DropSecret {
-		h.SealedSecret = []byte{}
+		h.SealedSecret = nil
 	}
 	if in.Secret != "" {
 		if h.SealedSecret, err = s.keys.Seal([]byte(in.Secret.Reveal()), hookPlace("secret", h.ID)); err != nil {

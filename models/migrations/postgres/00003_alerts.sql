@@ -7,7 +7,7 @@ CREATE TABLE alert_hooks (
     name       text NOT NULL,
     kind       text NOT NULL,
     url        bytea NOT NULL,
-    secret     bytea NOT NULL,
+    secret     bytea,
     host       text NOT NULL,
     events     text NOT NULL,
     enabled    boolean NOT NULL,

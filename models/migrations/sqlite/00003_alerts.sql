@@ -7,7 +7,7 @@ CREATE TABLE alert_hooks (
     name       text NOT NULL,
     kind       text NOT NULL,
     url        blob NOT NULL,
-    secret     blob NOT NULL,
+    secret     blob,
     host       text NOT NULL,
     events     text NOT NULL,
     enabled    boolean NOT NULL,

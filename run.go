@@ -173,7 +173,7 @@ func (s *process) startWorker(ctx context.Context) error {
 	if s.cfg.Works() {
 		w := worker.New(worker.Options{
 			Store: s.store, Registry: s.channels.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
-			ReceiptURL: s.receiptURL, Upkeep: []worker.Upkeep{s.deliverAlerts()},
+			ReceiptURL: s.receiptURL, Upkeep: []worker.Upkeep{s.deliverAlerts()}, DialControl: push.Guard(s.cfg.Outbound),
 		})
 		if err := w.Start(ctx); err != nil {
 			return err
@@ -251,7 +251,7 @@ func (s *process) newServer() (*web.Server, error) {
 		SimulatorAt:       s.cfg.SandboxAPNs,
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
 		SandboxCredential: s.sandboxCredential(), Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.self,
-		Alerts: s.alerts,
+		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound),
 	})
 }
 

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -80,33 +81,23 @@ type AlertHookInput struct {
 
 // check applies the rules and returns the address' host, "" without an address.
 func (in *AlertHookInput) check() (host string, err error) {
-	if in.Name, err = label(in.Name, "name", "errors.alert.name_missing", MaxHookName); err != nil {
-		return "", err
-	}
-	if !slices.Contains(HookKinds(), in.Kind) {
-		return "", invalid("kind", "errors.alert.kind", nil)
-	}
+	name, err1 := label(in.Name, "name", "errors.alert.name_missing", MaxHookName)
+	var err2 error
 	if in.URL != "" {
-		if host, err = hookHost(in.Kind, in.URL.Reveal()); err != nil {
-			return "", err
-		}
+		host, err2 = hookHost(in.Kind, in.URL.Reveal())
 	}
+	in.Name = name
+	known := func(e string) bool { return slices.Contains(AlertEvents(), e) }
 	secret := in.Secret.Reveal()
-	switch {
-	case secret != "" && in.Kind == HookWeCom:
-		return "", invalid("secret", "errors.alert.secret_wecom", nil)
-	case !utf8.ValidString(secret) || strings.ContainsFunc(secret, unprintable) || len(secret) > maxHookSecret:
-		return "", invalid("secret", "errors.alert.secret", map[string]any{"Max": maxHookSecret})
-	}
-	if len(in.Events) == 0 {
-		return "", invalid("events", "errors.alert.events", nil)
-	}
-	for _, e := range in.Events {
-		if !slices.Contains(AlertEvents(), e) {
-			return "", invalid("events", "errors.alert.events", nil)
-		}
-	}
-	return host, nil
+	fits := utf8.ValidString(secret) && !strings.ContainsFunc(secret, unprintable) && len(secret) <= maxHookSecret
+	return host, errors.Join(
+		err1,
+		unless(slices.Contains(HookKinds(), in.Kind), invalid("kind", "errors.alert.kind", nil)),
+		err2,
+		unless(secret == "" || in.Kind != HookWeCom, invalid("secret", "errors.alert.secret_wecom", nil)),
+		unless(fits, invalid("secret", "errors.alert.secret", map[string]any{"Max": maxHookSecret})),
+		unless(len(in.Events) > 0 && !slices.ContainsFunc(in.Events, func(e string) bool { return !known(e) }), invalid("events", "errors.alert.events", nil)),
+	)
 }
 
 // hookHost checks an address and returns its host. Where the address leads is judged
@@ -159,11 +150,8 @@ func (s *Store) AlertHookByID(ctx context.Context, who Actor, id int64) (*AlertH
 // secret, events); Conflict (name) when the account has it; Forbidden without PermMain.
 func (s *Store) CreateAlertHook(ctx context.Context, who Actor, in AlertHookInput) (*AlertHook, error) {
 	host, err := in.check()
-	if err != nil {
+	if err := errors.Join(err, unless(in.URL != "", invalid("url", "errors.alert.url_missing", nil))); err != nil {
 		return nil, err
-	}
-	if host == "" {
-		return nil, invalid("url", "errors.alert.url_missing", nil)
 	}
 	var h *AlertHook
 	err = s.change(ctx, who, PermMain, "create alert hook", func(t *Tx) error {

@@ -183,6 +183,7 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 		"IMAppStats": func(ctx context.Context) error {
 			return only(s.IMAppStats(ctx, who, v.im.ID, time.Unix(0, 0), time.Now()))
 		},
+		"ReceiptSecret": func(ctx context.Context) error { return only(s.ReceiptSecret(ctx, who, app, v.appCred)) },
 		"RotateIngestSecret": func(ctx context.Context) error {
 			_, _, err := s.RotateIngestSecret(ctx, who, v.im.ID)
 			return err

@@ -122,11 +122,8 @@ func (s *Sender) Deliver(ctx context.Context) error {
 
 // deliver sends alerts of one hook until one fails.
 func (s *Sender) deliver(ctx context.Context, due []models.DueAlert) error {
-	for i := range due {
+	for i := 0; i < len(due) && ctx.Err() == nil; i++ {
 		d := &due[i]
-		if ctx.Err() != nil {
-			return nil
-		}
 		ours, err := s.o.Store.TakeAlert(ctx, &d.Alert)
 		if err != nil {
 			return err

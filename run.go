@@ -155,7 +155,7 @@ func (s *process) startStore(ctx context.Context) error {
 
 // deliverAlerts is the upkeep that sends 告警通知, which lie in the control plane.
 func (s *process) deliverAlerts() worker.Upkeep {
-	return worker.Upkeep{Name: "alerts", Every: alert.Every, Run: func(ctx context.Context, d *models.DB) error {
+	return worker.Upkeep{Name: "alerts", Every: alert.Every, AtStart: true, Run: func(ctx context.Context, d *models.DB) error {
 		if d != s.store.Databases()[0] {
 			return nil
 		}

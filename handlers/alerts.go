@@ -101,6 +101,8 @@ func alertRow(ctx context.Context, clock clock, a *models.Alert, hook *models.Al
 	switch {
 	case a.State == models.AlertSent:
 		row.State, row.Tone = locale.T(ctx, "alerts.sent"), c.OK
+	case a.State == models.AlertFailed && a.Event == models.AlertTest:
+		row.State, row.Tone = locale.T(ctx, "alerts.not_taken"), c.Bad // tried once by design
 	case a.State == models.AlertFailed:
 		row.State, row.Tone = locale.T(ctx, "alerts.failed"), c.Bad
 	case a.Tries == 0:

@@ -87,7 +87,7 @@ func TestAlertsPage(t *testing.T) {
 			base := "/alerts/" + number(hooks[0].ID)
 
 			// The test is sent now, and the robot's answer is shown.
-			failed := list.Submit(base+"/test").To("/alerts").Has("值班群 没有接收测试通知", "安全设置不通过", "310000", "已放弃")
+			failed := list.Submit(base+"/test").To("/alerts").Has("值班群 没有接收测试通知", "安全设置不通过", "310000", "对方未接收")
 			v.Get("/alerts").HasNot("没有接收测试通知").Has("安全设置不通过")
 			edit := v.Get(base+"/edit").Has("钉钉，已设置 "+robot.Listener.Addr().String(), "留空不修改")
 			v.Submit(base+"/edit", "secret", robotSecret).To("/alerts").Has("已保存 值班群")

@@ -87,7 +87,7 @@ func (s *Sender) Close() { s.http.Close() }
 func (s *Sender) Deliver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
-	due, err := s.o.Store.DueAlerts(ctx, runDue)
+	due, err := s.o.Store.DueAlerts(ctx, runDue, runHook)
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -97,9 +97,7 @@ func (s *Sender) Deliver(ctx context.Context) error {
 		if !slices.Contains(hooks, d.HookID) {
 			hooks = append(hooks, d.HookID)
 		}
-		if len(byHook[d.HookID]) < runHook {
-			byHook[d.HookID] = append(byHook[d.HookID], d)
-		}
+		byHook[d.HookID] = append(byHook[d.HookID], d)
 	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex

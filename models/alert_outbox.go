@@ -38,11 +38,15 @@ type DueAlert struct {
 }
 
 // DueAlerts returns alerts of hooks that are on and whose time has come, the oldest
-// first. It is for the upkeep that delivers them.
-func (s *Store) DueAlerts(ctx context.Context, limit int) ([]DueAlert, error) {
+// first, and so many of one hook at the most: one with a long queue does not keep the
+// others from their turn. It is for the upkeep that delivers them.
+func (s *Store) DueAlerts(ctx context.Context, limit, ofHook int) ([]DueAlert, error) {
 	var rows []Alert
-	err := s.read(ctx).Raw(`SELECT a.* FROM alerts a JOIN alert_hooks h ON h.id = a.hook_id AND h.account_id = a.account_id
-		WHERE a.state = ? AND a.due_at <= ? AND h.enabled = ? ORDER BY a.due_at, a.id LIMIT ?`, AlertWaiting, s.Now(), true, limit).Scan(&rows).Error
+	err := s.read(ctx).Raw(`SELECT * FROM (
+			SELECT a.*, ROW_NUMBER() OVER (PARTITION BY a.hook_id ORDER BY a.due_at, a.id) AS nth
+			FROM alerts a JOIN alert_hooks h ON h.id = a.hook_id AND h.account_id = a.account_id
+			WHERE a.state = ? AND a.due_at <= ? AND h.enabled = ?) due
+		WHERE nth <= ? ORDER BY due_at, id LIMIT ?`, AlertWaiting, s.Now(), true, ofHook, limit).Scan(&rows).Error
 	if err != nil {
 		return nil, failed("due alerts", err)
 	}

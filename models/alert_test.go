@@ -264,7 +264,7 @@ func TestAlertOutbox(t *testing.T) {
 		}
 		next := func() *DueAlert {
 			t.Helper()
-			list, err := s.DueAlerts(ctx, 10)
+			list, err := s.DueAlerts(ctx, 10, 10)
 			must(t, err)
 			if len(list) == 0 {
 				return nil
@@ -308,8 +308,12 @@ func TestAlertOutbox(t *testing.T) {
 		pause()
 		_, err = s.UpdateAlertHook(ctx, w.main, h.ID, AlertHookInput{Name: "hook", Events: AlertEvents()})
 		must(t, err)
-		if list, err := s.DueAlerts(ctx, 10); err != nil || len(list) != 2 {
+		if list, err := s.DueAlerts(ctx, 10, 10); err != nil || len(list) != 2 {
 			t.Errorf("%d due after the hook was saved, %v", len(list), err)
+		}
+		// A hook's own queue is no longer than its share of a run.
+		if list, err := s.DueAlerts(ctx, 10, 1); err != nil || len(list) != 1 {
+			t.Errorf("%d due of one hook, want its share of 1, %v", len(list), err)
 		}
 		_, err = s.SetAlertHookEnabled(ctx, w.main, h.ID, false)
 		must(t, err)

@@ -52,6 +52,10 @@ type Config struct {
 	// ShutdownTimeout bounds the whole drain.
 	ShutdownTimeout time.Duration
 
+	// Outbound lists networks that addresses which users enter may reach although they
+	// are not public.
+	Outbound []netip.Prefix
+
 	Sandbox bool
 	// SandboxAPNs is the host:port of a simulator in another process; "" runs one
 	// here. SandboxCA is the file with the certificate it is trusted by.
@@ -105,6 +109,8 @@ func options() []option {
 			func(c *Config, v string) (err error) { c.PublicURL, err = origin(v); return err }},
 		{"TRUSTED_PROXIES", "addresses", "", false, "Addresses or networks (10.0.0.0/8), separated by commas, whose X-Forwarded-For is believed. Empty: none.",
 			func(c *Config, v string) (err error) { c.Proxies, err = prefixes(v); return err }},
+		{"OUTBOUND_ALLOW", "addresses", "", false, "Addresses or networks, separated by commas, that users' own addresses (告警通知, Web Push) may reach although they are not public. Empty: none.",
+			func(c *Config, v string) (err error) { c.Outbound, err = prefixes(v); return err }},
 		{"DATABASE_URL", "URL", "", true, "postgres://user:password@host/database. Empty: SQLite in DATA_DIR.",
 			postgresURL},
 		{"DATABASE_MAX_CONNS", "number", "0", false, "Most connections to each Postgres database from this process. 0: 16 or the number of CPUs, whichever is more.",

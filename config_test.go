@@ -61,7 +61,7 @@ func TestConfigValues(t *testing.T) {
 	}
 	c, err := loadConfig(env(map[string]string{
 		"LISTEN": "127.0.0.1:0", "METRICS_LISTEN": ":9464", "PUBLIC_URL": "https://push.example.com/",
-		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "DATABASE_URL": "postgres://u:pw@db/hongyan", "ROLE": "Worker",
+		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "OUTBOUND_ALLOW": "10.9.8.7/16", "DATABASE_URL": "postgres://u:pw@db/hongyan", "ROLE": "Worker",
 		"SECRET_KEY_FILE": keyFile, "MIGRATE": "check", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
 		"RETENTION_DAYS": "7", "DISK_MIN_FREE": "2GiB", "SHUTDOWN_TIMEOUT": "5s", "GOGC": "100", "GOMEMLIMIT": "1GiB", "SANDBOX": "off",
 		"REGIONS": `[{"id":"cn","zh":"中国","en":"China","prefix":4,"public_url":"https://cn.example.com","database_url":"postgres://u:pw@cn/x"}]`,
@@ -77,6 +77,9 @@ func TestConfigValues(t *testing.T) {
 	}
 	if got := len(c.Proxies); got != 2 || c.Proxies[0].String() != "10.0.0.0/8" || c.Proxies[1].String() != "::1/128" {
 		t.Errorf("Proxies = %v", c.Proxies)
+	}
+	if len(c.Outbound) != 1 || c.Outbound[0].String() != "10.9.0.0/16" {
+		t.Errorf("Outbound = %v", c.Outbound)
 	}
 	if c.DiskMinFree != 2<<30 || c.MemoryLimit != 1<<30 || c.GCPercent != 100 || c.Retention != 7*24*time.Hour {
 		t.Errorf("unexpected: %+v", c)
@@ -95,7 +98,7 @@ func TestConfigValues(t *testing.T) {
 func TestConfigAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
-		"LISTEN": "8080", "METRICS_LISTEN": "host:http", "PUBLIC_URL": "https://x/y", "TRUSTED_PROXIES": "proxy",
+		"LISTEN": "8080", "METRICS_LISTEN": "host:http", "PUBLIC_URL": "https://x/y", "TRUSTED_PROXIES": "proxy", "OUTBOUND_ALLOW": "intranet",
 		"DATABASE_URL": "mysql://u:hunter2@db/x", "DATABASE_MAX_CONNS": "-1", "ROLE": "boss", "SECRET_KEY": "hunter2",
 		"REGIONS": `[{"id":"a","zh":"a","en":"a"}]`, "MIGRATE": "maybe", "RETENTION_DAYS": "0", "DISK_MIN_FREE": "much",
 		"SANDBOX": "yes", "SANDBOX_APNS_ADDR": "x", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "SHUTDOWN_TIMEOUT": "0s",

@@ -23,10 +23,11 @@ const module = "hongyan"
 func mayImport() map[string][]string {
 	return map[string][]string{
 		".":             {"..."}, // main starts everything
-		"handlers/...":  {"handlers/...", "web/...", "views/...", "models", "push"},
+		"handlers/...":  {"handlers/...", "web/...", "views/...", "models", "push", "alert"},
 		"web/...":       {"web/...", "views/...", "models", "static"},
 		"views/...":     {"views/...", "models"},
 		"worker/...":    {"worker/...", "models", "push"},
+		"alert":         {"models", "push", "views/locale"}, // writes for people, as pages do
 		"models/...":    {},
 		"push":          {},
 		"push/...":      {"push"}, // a vendor knows the contract and nothing else

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"hongyan/alert"
 	"hongyan/handlers"
 	"hongyan/models"
 	"hongyan/push"
@@ -97,6 +98,7 @@ type process struct {
 	self       string   // this process's own listener
 	metrics    *prometheus.Registry
 	channels   *registry.Registry
+	alerts     *alert.Sender // 告警通知: the upkeep and the test button
 }
 
 // start starts every part. After an error the parts that did start are in
@@ -140,8 +142,25 @@ func (s *process) startStore(ctx context.Context) error {
 	if s.secret, err = secretKeyOf(s.cfg, false); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	s.parts.started("database", shareQuick, func(context.Context) error { return store.Close() })
+	s.alerts, err = alert.New(alert.Options{Store: store, Log: s.con.log, PublicURL: s.cfg.PublicURL, Allow: s.cfg.Outbound})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	s.parts.started("database", shareQuick, func(context.Context) error {
+		s.alerts.Close()
+		return store.Close()
+	})
 	return prepareStore(ctx, store, s.cfg.CheckOnly)
+}
+
+// deliverAlerts is the upkeep that sends 告警通知, which lie in the control plane.
+func (s *process) deliverAlerts() worker.Upkeep {
+	return worker.Upkeep{Name: "alerts", Every: alert.Every, AtStart: true, Run: func(ctx context.Context, d *models.DB) error {
+		if d != s.store.Databases()[0] {
+			return nil
+		}
+		return s.alerts.Deliver(ctx)
+	}}
 }
 
 // startWorker starts what sends, and then the intake, which hands fresh messages
@@ -154,7 +173,7 @@ func (s *process) startWorker(ctx context.Context) error {
 	if s.cfg.Works() {
 		w := worker.New(worker.Options{
 			Store: s.store, Registry: s.channels.Lookup, Sandbox: s.simulator, Log: s.con.log, Metrics: s.metrics, Retention: s.cfg.Retention,
-			ReceiptURL: s.receiptURL,
+			ReceiptURL: s.receiptURL, Upkeep: []worker.Upkeep{s.deliverAlerts()}, DialControl: push.Guard(s.cfg.Outbound),
 		})
 		if err := w.Start(ctx); err != nil {
 			return err
@@ -232,6 +251,7 @@ func (s *process) newServer() (*web.Server, error) {
 		SimulatorAt:       s.cfg.SandboxAPNs,
 		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
 		SandboxCredential: s.sandboxCredential(), Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.self,
+		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound),
 	})
 }
 

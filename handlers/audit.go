@@ -273,6 +273,10 @@ func (a auditWords) word(field, v string) string {
 		if b, ok := BridgeByID(v); ok {
 			return locale.T(a.ctx, b.Name)
 		}
+	case "events":
+		return locale.T(a.ctx, "alerts.event."+v)
+	case "hook_kind":
+		return locale.T(a.ctx, "alerts.kind."+v)
 	case "fanout":
 		return locale.T(a.ctx, "auditlog.fanout."+v)
 	case "text_mode":

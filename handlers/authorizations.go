@@ -81,7 +81,7 @@ func (h *console) authorizationRows(ctx echo.Context, p *views.AuthorizationsPag
 // authorizationState says whether messages of an authorization can leave, from the
 // credentials of the kind in use.
 func authorizationState(ctx context.Context, now time.Time, z *models.AuthorizationView) (string, c.Tone) {
-	usable, paused, ending := 0, 0, false
+	usable, paused, ends := 0, 0, false
 	for _, k := range z.Credentials {
 		if (k.Environment == models.EnvironmentSandbox) != z.Sandbox {
 			continue
@@ -91,7 +91,8 @@ func authorizationState(ctx context.Context, now time.Time, z *models.Authorizat
 			paused++
 		default:
 			usable++
-			ending = ending || k.NotAfter != nil && k.NotAfter.Sub(now) < certificateNotice
+			_, near := ending(now, k.NotAfter)
+			ends = ends || near
 		}
 	}
 	switch {
@@ -99,7 +100,7 @@ func authorizationState(ctx context.Context, now time.Time, z *models.Authorizat
 		return locale.T(ctx, "authorizations.state_paused"), c.Bad
 	case usable == 0:
 		return locale.T(ctx, "authorizations.state_none"), c.Warn
-	case ending:
+	case ends:
 		return locale.T(ctx, "authorizations.state_ending"), c.Warn
 	case z.Sandbox:
 		return locale.T(ctx, "authorizations.state_sandbox"), c.Sand

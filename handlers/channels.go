@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -242,9 +241,12 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 	default:
 		card.Text = locale.T(ctx, "channel.untested_text")
 	}
-	if r.NotAfter != nil && r.NotAfter.Sub(k.now) < certificateNotice {
-		left := max(int(r.NotAfter.Sub(k.now)/(24*time.Hour)), 0)
-		card.Warning = locale.Tn(ctx, "credentials.ends", left)
+	if step, near := ending(k.now, r.NotAfter); near {
+		card.Warning = locale.T(ctx, "channel.ends", "When", endWords(ctx, k.now, *r.NotAfter))
+		if card.Tone != c.Bad {
+			card.Tone, card.State, card.StateIcon = endTone(step), endWords(ctx, k.now, *r.NotAfter), "clock"
+		}
+		card.Ends = true
 	}
 }
 
@@ -291,8 +293,15 @@ func ReceiptPath(channel string, secret models.Secret) string {
 // worstChannel says in words which channel needs somebody; nil when none does.
 func worstChannel(ctx context.Context, cards []views.ChannelCard) *c.Note {
 	i := slices.IndexFunc(cards, func(k views.ChannelCard) bool { return k.Cause != "" })
-	if i < 0 {
-		return nil
+	if i >= 0 {
+		return &c.Note{Tone: c.Bad, Title: locale.T(ctx, "channel.alert_paused", "Name", cards[i].Name), Text: cards[i].Cause}
 	}
-	return &c.Note{Tone: c.Bad, Title: locale.T(ctx, "channel.alert_paused", "Name", cards[i].Name), Text: cards[i].Cause}
+	for _, tone := range []c.Tone{c.Bad, c.Warn} {
+		for _, k := range cards {
+			if k.Ends && k.Tone == tone {
+				return &c.Note{Tone: tone, Title: locale.T(ctx, "channel.alert_ends", "Name", k.Name), Text: k.Warning}
+			}
+		}
+	}
+	return nil
 }

@@ -178,7 +178,7 @@ func (n navigation) ofAccount() []views.NavItem {
 		items = append(items, n.item("audit", "/audit", "history"))
 	}
 	if n.who.May(models.PermMain) {
-		items = append(items, n.item("account", "/account", "id-badge-2"))
+		items = append(items, n.item("alerts", "/alerts", "bell"), n.item("account", "/account", "id-badge-2"))
 	}
 	return items
 }

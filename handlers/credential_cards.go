@@ -180,15 +180,22 @@ func credentialState(ctx context.Context, now time.Time, k *models.Credential, c
 	}
 	card.Meter = locale.T(ctx, "credentials.days", "Left", max(left, 0), "Total", total)
 	card.MeterTone, card.MeterShare = c.OK, 100*float64(max(left, 0))/float64(total)
-	switch {
-	case !k.NotAfter.After(now):
-		card.Tone, card.State, card.StateIcon, card.MeterTone = c.Bad, locale.T(ctx, "credentials.expired"), "clock", c.Bad
+	step, near := ending(now, k.NotAfter)
+	if !near {
+		return
+	}
+	card.MeterTone = endTone(step)
+	if card.Tone != c.Bad || step == 0 {
+		card.Tone, card.State, card.StateIcon = endTone(step), endWords(ctx, now, *k.NotAfter), "clock"
+	}
+	switch step {
+	case 0:
 		card.Warning = locale.T(ctx, "credentials.expired_text")
-	case k.NotAfter.Sub(now) < certificateNotice:
-		card.MeterTone = c.Warn
-		if card.Tone != c.Bad {
-			card.Tone, card.State, card.StateIcon = c.Warn, locale.Tn(ctx, "credentials.ends", left), "clock"
-		}
+	case 1:
+		card.Warning = locale.T(ctx, "credentials.ends_text_day")
+	case 7:
+		card.Warning = locale.T(ctx, "credentials.ends_text_week")
+	default:
 		card.Warning = locale.T(ctx, "credentials.ends_text")
 	}
 }

@@ -147,7 +147,11 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 		return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
 	}
 	o := push.Options{Environment: push.Environment(k.Environment), Timeout: testTimeout}
+	if spec.Channel == push.WebPush {
+		o.DialControl = h.DialControl // the others call no address that anybody brings
+	}
 	if k.Environment == models.EnvironmentSandbox {
+		o.DialControl = nil
 		if h.Simulator == nil {
 			return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
 		}
@@ -166,7 +170,6 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 	if o.Topic == "" {
 		return push.Result{Outcome: push.Retry, Code: codeNoBundle}
 	}
-	o.DialControl = h.DialControl
 	plain := make(map[string]string, len(fields))
 	for key, v := range fields {
 		plain[key] = v.Reveal()

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"hongyan/alert"
 	"hongyan/models"
 	"hongyan/push"
 	"hongyan/web"
@@ -39,6 +40,8 @@ type Deps struct {
 	Simulator func(push.Channel) (push.Options, bool)
 	// DialControl judges addresses that targets bring along, see push.Options.
 	DialControl func(network, address string, c syscall.RawConn) error
+	// Alerts sends 告警通知; the pages only send tests through it.
+	Alerts *alert.Sender
 	// Self is the address of this process's own listener, without a trailing slash:
 	// the sandbox acts the phone and the IM server over it. "" has neither.
 	Self string

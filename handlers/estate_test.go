@@ -90,11 +90,18 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	s.Login(e.Owner)
 	sessions, err := s.Store.Sessions(ctx, e.Owner)
 	must(err)
+	hook, err := s.Store.CreateAlertHook(ctx, e.Owner, models.AlertHookInput{
+		Name: name + "-hook", Kind: models.HookGeneric, URL: "https://hooks.example.com/" + models.Secret(name), Events: models.AlertEvents(),
+	})
+	must(err)
+	_, err = s.Store.PauseCredential(ctx, keys[0].ID, keys[0].Revision, "InvalidProviderToken", "")
+	must(err)
 	e.Product = product.ID
 	e.Params = map[string]string{
 		"product": number(product.ID), "app": app.AccessID(), "im": number(im.ID), "authorization": number(auth.ID),
 		"credential": number(keys[0].ID), "im-credential": number(imKeys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),
 		"device": number(phone.Device.ID), "message": taken.IDs[0], "push": number(pushes[0].ID),
+		"hook": number(hook.ID),
 	}
 	e.Out = map[string]string{"product": number(other.ID), "app": otherApps[1].AccessID(), "plan": number(otherPlan.ID)}
 	return e

@@ -35,8 +35,43 @@ func (h *console) appRow(ctx context.Context, now time.Time, a *models.AppView) 
 	return row
 }
 
-// certificateNotice is how long before its end a certificate is spoken of.
-const certificateNotice = 30 * 24 * time.Hour
+// ending reports whether a credential's end is near enough to speak of, and the step
+// that was reached: one of models.AlertDays, or 0 when it has ended.
+func ending(now time.Time, end *time.Time) (step int, near bool) {
+	if end == nil {
+		return 0, false
+	}
+	left := end.Sub(now)
+	if left <= 0 {
+		return 0, true
+	}
+	for _, days := range models.AlertDays() {
+		if left <= time.Duration(days)*24*time.Hour {
+			return days, true
+		}
+	}
+	return 0, false
+}
+
+// endTone is how pages show a step of ending: the last day is no time to wait.
+func endTone(step int) c.Tone {
+	if step <= 1 {
+		return c.Bad
+	}
+	return c.Warn
+}
+
+// endWords says how soon a credential ends.
+func endWords(ctx context.Context, now, end time.Time) string {
+	left := end.Sub(now)
+	switch {
+	case left <= 0:
+		return locale.T(ctx, "credentials.expired")
+	case left < 24*time.Hour:
+		return locale.T(ctx, "credentials.ends_today")
+	}
+	return locale.Tn(ctx, "credentials.ends", int(left/(24*time.Hour)))
+}
 
 // health says in a few words whether the app is able to push: its credentials of the
 // kind in use (the sandbox's, or the real ones), the worst first.
@@ -72,14 +107,17 @@ func health(ctx context.Context, now time.Time, a *models.AppView, row *views.Ap
 		row.Tone, row.Health = c.Mute, locale.T(ctx, "products.health_none")
 		return
 	}
+	step, near := ending(now, ends)
 	switch {
+	case near && step <= 1: // before what is merely paused: the rest will stop too
+		row.Tone, row.NoteTone, row.Note = c.Bad, c.Bad, locale.T(ctx, "products.health_ends", "When", endWords(ctx, now, *ends))
 	case paused > 0:
 		row.NoteTone, row.Note = c.Warn, locale.Tn(ctx, "products.health_paused", paused)
-	case ends != nil && !ends.After(now):
-		row.Tone, row.NoteTone, row.Note = c.Bad, c.Bad, locale.T(ctx, "products.health_expired")
-	case ends != nil && ends.Sub(now) < certificateNotice:
-		days := int(ends.Sub(now) / (24 * time.Hour))
-		row.Tone, row.NoteTone, row.Note = c.Warn, c.Warn, locale.Tn(ctx, "products.health_expires", days)
+	case near:
+		if row.Tone != c.Bad {
+			row.Tone = c.Warn
+		}
+		row.NoteTone, row.Note = c.Warn, locale.T(ctx, "products.health_ends", "When", endWords(ctx, now, *ends))
 	case untested > 0:
 		row.Note = locale.Tn(ctx, "products.health_untested", untested)
 	}

@@ -125,7 +125,7 @@ func (h *console) routesCredentials(g *web.Group, base string, may web.Permissio
 	g.POST(base+"/credentials/:credential/delete", may, h.deleteCredential(of))
 }
 
-// routesAccount: 子账号, 操作日志, 账号设置.
+// routesAccount: 子账号, 操作日志, 告警通知, 账号设置.
 func (h *console) routesAccount(g *web.Group) {
 	g.GET("/users", mayUsers, h.users)
 	g.GET("/users/new", mayUsers, h.newUser)
@@ -139,8 +139,23 @@ func (h *console) routesAccount(g *web.Group) {
 	g.GET("/users/:user/delete", mayUsers, h.askDeleteUser)
 	g.POST("/users/:user/delete", mayUsers, h.deleteUser)
 	g.GET("/audit", mayAudit, h.audit)
+	h.routesAlerts(g)
 	g.GET("/account", mayMain, h.accountSettings)
 	g.POST("/account", mayMain, h.saveAccount)
+}
+
+// routesAlerts: 告警通知.
+func (h *console) routesAlerts(g *web.Group) {
+	g.GET("/alerts", mayMain, h.alerts)
+	g.GET("/alerts/new", mayMain, h.newAlertHook)
+	g.POST("/alerts/new", mayMain, h.createAlertHook)
+	g.GET("/alerts/:hook/edit", mayMain, h.editAlertHook)
+	g.POST("/alerts/:hook/edit", mayMain, h.saveAlertHook)
+	g.POST("/alerts/:hook/test", mayMain, h.testAlertHook)
+	g.POST("/alerts/:hook/disable", mayMain, h.setAlertHook(false))
+	g.POST("/alerts/:hook/enable", mayMain, h.setAlertHook(true))
+	g.GET("/alerts/:hook/delete", mayMain, h.askDeleteAlertHook)
+	g.POST("/alerts/:hook/delete", mayMain, h.deleteAlertHook)
 }
 
 // routesPlans: 推送计划 with its send records, and 消息轨迹.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hongyan/alert"
 	"hongyan/internal/pgtest"
 	"hongyan/models"
 	"hongyan/push/registry"
@@ -91,6 +92,9 @@ func newSite(t *testing.T, engine models.Dialect, change ...func(*Deps)) *site {
 	for _, c := range change {
 		c(&d)
 	}
+	if d.Alerts == nil {
+		d.Alerts = newAlerts(t, alert.Options{Store: store, Log: log, Now: clock.Now})
+	}
 	s, err := NewServer(web.Options{
 		Log: log, Now: clock.Now, PublicURL: &url.URL{Scheme: "http", Host: "console.example"},
 		CookieKeys: [2][]byte{make([]byte, 32), make([]byte, 32)}, Version: "1.2.3",
@@ -99,6 +103,17 @@ func newSite(t *testing.T, engine models.Dialect, change ...func(*Deps)) *site {
 		t.Fatal(err)
 	}
 	return &site{t: t, Store: store, Web: s, Clock: clock, Log: logged}
+}
+
+// newAlerts makes what sends 告警通知.
+func newAlerts(t *testing.T, o alert.Options) *alert.Sender {
+	t.Helper()
+	a, err := alert.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
 }
 
 // testLog fails the test on a sentence that no catalog has, and keeps writes apart.

@@ -42,13 +42,14 @@ const (
 	AuditPlan          = "plan"
 	AuditMessage       = "message"
 	AuditUserData      = "user_data" // all that an app has of one person
+	AuditAlertHook     = "alert_hook"
 )
 
 // AuditKinds lists the kinds, for a filter.
 func AuditKinds() []string {
 	return []string{
 		AuditProduct, AuditApp, AuditCredential, AuditPlan, AuditIMApp,
-		AuditAuthorization, AuditUser, AuditSession, AuditAccount, AuditMessage, AuditUserData,
+		AuditAuthorization, AuditUser, AuditSession, AuditAccount, AuditMessage, AuditUserData, AuditAlertHook,
 	}
 }
 

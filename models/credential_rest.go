@@ -14,9 +14,13 @@ const MaxRate = 100000
 func (s *Store) RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) error {
 	var rows []Credential
 	err := s.write(ctx, func(t *Tx) error {
-		return t.Raw(`UPDATE credentials SET rest_until = ?, rest_code = ?
+		err := t.Raw(`UPDATE credentials SET rest_until = ?, rest_code = ?
 			WHERE id = ? AND revision = ? AND (rest_until IS NULL OR rest_until < ?) RETURNING *`,
 			until.UTC(), code, id, revision, until.UTC()).Scan(&rows).Error
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		return t.alertQuota(&rows[0])
 	})
 	if err != nil || len(rows) == 0 {
 		return failed("rest credential", err)

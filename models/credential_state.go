@@ -106,6 +106,9 @@ func (s *Store) PauseCredential(ctx context.Context, id, revision int64, code, t
 				return found(err, "")
 			}
 		}
+		if err := t.alertPaused(c); err != nil {
+			return err
+		}
 		return t.audit(SystemActor(c.AccountID), entry{
 			action: ActionPause, kind: AuditCredential, id: id, name: app.Name, product: app.ProductID,
 			after: facts{"channel": c.Channel, "environment": c.Environment, "state": c.State, "code": code},

@@ -13,7 +13,7 @@ import (
 func tables() []any {
 	return []any{
 		&metaRow{}, &Account{}, &User{}, &userProduct{}, &Session{}, &loginAttempt{}, &setupToken{}, &Product{}, &App{},
-		&Credential{}, &IMApp{}, &oldSecret{}, &Authorization{}, &Plan{}, &AuditLog{},
+		&Credential{}, &IMApp{}, &oldSecret{}, &Authorization{}, &Plan{}, &AuditLog{}, &AlertHook{}, &Alert{},
 		&Device{}, &Route{}, &DeviceAccount{}, &Message{}, &Delivery{}, &Attempt{},
 	}
 }
@@ -29,7 +29,7 @@ func TestColumns(t *testing.T) {
 			for _, f := range model.Fields {
 				if f.DBName != "" {
 					kind := f.FieldType.Kind().String()
-					want[f.DBName] = kind == "ptr" || slices.Contains([]string{"bind_key", "prev_hash", "receipt_secret", "receipt_hash"}, f.DBName)
+					want[f.DBName] = kind == "ptr" || slices.Contains([]string{"bind_key", "prev_hash", "secret", "receipt_secret", "receipt_hash"}, f.DBName)
 				}
 			}
 			types, err := s.w.Migrator().ColumnTypes(table)

@@ -21,6 +21,7 @@ type victim struct {
 	plan    int64
 	appCred int64
 	imCred  int64
+	hook    int64
 }
 
 func newVictim(t testing.TB, s *Store) *victim {
@@ -45,6 +46,11 @@ func newVictim(t testing.TB, s *Store) *victim {
 	must(t, err)
 	v.appCred = own[0].ID
 	_, err = s.PauseCredential(ctx, v.appCred, own[0].Revision, "x", "")
+	must(t, err)
+	hook, err := s.CreateAlertHook(ctx, v.main, AlertHookInput{Name: "hook", Kind: HookGeneric, URL: "https://hooks.example.com/x", Events: AlertEvents()})
+	must(t, err)
+	v.hook = hook.ID
+	_, err = s.LogAlertTest(ctx, v.main, v.hook, AlertResult{OK: true})
 	must(t, err)
 	// Something to sync, so that nothing but the account is in the way.
 	_, err = s.SaveCredentials(ctx, v.main, IMOwner(v.im.ID), p8(EnvironmentProduction))
@@ -73,6 +79,21 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 	app, im := AppOwner(v.ios.ID), IMOwner(v.im.ID)
 	user := UserInput{Name: "x", Role: RoleRead, Products: []int64{v.product.ID}}
 	return map[string]func(ctx context.Context) error{
+		"AlertHooks":      func(ctx context.Context) error { return nothing(s.AlertHooks(ctx, who)) },
+		"AlertHookByID":   func(ctx context.Context) error { return only(s.AlertHookByID(ctx, who, v.hook)) },
+		"AlertTarget":     func(ctx context.Context) error { return only(s.AlertTarget(ctx, who, v.hook)) },
+		"DeleteAlertHook": func(ctx context.Context) error { return s.DeleteAlertHook(ctx, who, v.hook, "hook") },
+		"LogAlertTest":    func(ctx context.Context) error { return only(s.LogAlertTest(ctx, who, v.hook, AlertResult{OK: true})) },
+		"SetAlertHookEnabled": func(ctx context.Context) error {
+			return only(s.SetAlertHookEnabled(ctx, who, v.hook, false))
+		},
+		"UpdateAlertHook": func(ctx context.Context) error {
+			return only(s.UpdateAlertHook(ctx, who, v.hook, AlertHookInput{Name: "x", Events: AlertEvents()}))
+		},
+		"Alerts": func(ctx context.Context) error {
+			page, err := s.Alerts(ctx, who, 0, 0, 10)
+			return nothing(page.Rows, err)
+		},
 		"AccessKey":      func(ctx context.Context) error { return only(s.AccessKey(ctx, who, v.ios.ID)) },
 		"AddApp":         func(ctx context.Context) error { return only(s.AddApp(ctx, who, v.product.ID, PlatformMacOS, "")) },
 		"ApplySync":      func(ctx context.Context) error { return only(s.ApplySync(ctx, who, v.ios.ID)) },
@@ -162,6 +183,7 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 		"IMAppStats": func(ctx context.Context) error {
 			return only(s.IMAppStats(ctx, who, v.im.ID, time.Unix(0, 0), time.Now()))
 		},
+		"ReceiptSecret": func(ctx context.Context) error { return only(s.ReceiptSecret(ctx, who, app, v.appCred)) },
 		"RotateIngestSecret": func(ctx context.Context) error {
 			_, _, err := s.RotateIngestSecret(ctx, who, v.im.ID)
 			return err
@@ -234,7 +256,7 @@ func asIfAbsent(err error) bool { return KindOf(err) == NotFound || KindOf(err) 
 // reach the actor's own rows.
 func noIDs() []string {
 	return []string{
-		"Account", "ChangePassword", "CreateIMApp", "CreateProduct", "RevokeOtherSessions", "SeeIMNotice", "SetLanguage",
+		"Account", "ChangePassword", "CreateAlertHook", "CreateIMApp", "CreateProduct", "RevokeOtherSessions", "SeeIMNotice", "SetLanguage",
 		"UpdateAccount", "VerifyPassword",
 	}
 }
@@ -305,7 +327,7 @@ func TestOtherAccounts(t *testing.T) {
 func accountRows(t testing.TB, s *Store, v *victim) string {
 	t.Helper()
 	var b strings.Builder
-	for _, table := range []string{"users", "products", "apps", "credentials", "im_apps", "authorizations", "plans", "audit_logs"} {
+	for _, table := range []string{"users", "products", "apps", "credentials", "im_apps", "authorizations", "plans", "audit_logs", "alert_hooks", "alerts"} {
 		var rows []map[string]any
 		must(t, s.read(t.Context()).Table(table).Where("account_id = ?", v.main.AccountID).Order("id").Find(&rows).Error)
 		for _, r := range rows {

@@ -154,7 +154,12 @@ func (l *line) open(ctx context.Context) (push.Sender, error) {
 	if l.sender != nil {
 		return l.sender, nil
 	}
-	o := push.Options{Environment: push.Environment(l.cred.Environment), DialControl: l.w.o.DialControl}
+	o := push.Options{Environment: push.Environment(l.cred.Environment)}
+	if l.spec.Channel == push.WebPush {
+		// Its targets name the address to call. The others call the vendor's own, maybe
+		// through a proxy, which a guarded dial does not take.
+		o.DialControl = l.w.o.DialControl
+	}
 	if l.box {
 		ok := false
 		if l.w.o.Sandbox != nil {

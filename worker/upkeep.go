@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"hongyan/models"
@@ -44,6 +45,9 @@ func storeUpkeep(s *models.Store, retention time.Duration) []Upkeep {
 		})},
 		{Name: "purge", Every: time.Minute, Run: s.PurgeApps},
 		{Name: "control", Every: 10 * time.Minute, AtStart: true, Run: control(s.SweepControl)},
+		{Name: "expiry", Every: time.Hour, AtStart: true, Run: control(func(ctx context.Context) error {
+			return errors.Join(s.AlertExpiring(ctx), s.SweepAlerts(ctx))
+		})},
 		{Name: "retain", Every: time.Hour, AtStart: true, Run: func(ctx context.Context, d *models.DB) error { return d.Retain(ctx, days) }},
 	}
 }

@@ -38,7 +38,7 @@ func folders() map[string]string { return map[string]string{Chinese: "zh", Engli
 func DynamicPrefixes() []string {
 	return []string{
 		"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes.", "reasons.", "channels.",
-		"nav.", "categories.", "services.", "auditlog.", "fields.", "receipts.", "notes.",
+		"nav.", "categories.", "services.", "auditlog.", "fields.", "receipts.", "notes.", "robots.", "alerts.event.", "alerts.kind.",
 	}
 }
 

@@ -83,7 +83,7 @@ func sources(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	root := os.DirFS("../..")
-	for _, dir := range []string{"web", "handlers", "views", "models", "worker", "sandbox"} {
+	for _, dir := range []string{"web", "handlers", "views", "models", "worker", "sandbox", "alert"} {
 		walk(t, root, dir, out)
 	}
 	if len(out) < 10 {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,8 +95,8 @@ type process struct {
 	sandboxKey sandbox.KeyFile
 	simulators map[push.Channel]push.Options // where they listen
 	vendors    map[push.Channel]*sandbox.Simulator
-	base       *url.URL // what links start with
-	self       string   // this process's own listener
+	base       *url.URL               // what links start with
+	self       atomic.Pointer[string] // this process's own listener, once it listens
 	metrics    *prometheus.Registry
 	channels   *registry.Registry
 	alerts     *alert.Sender // 告警通知: the upkeep and the test button
@@ -219,7 +220,8 @@ func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		return err
 	}
-	s.self = "http://" + host
+	self := "http://" + host
+	s.self.Store(&self)
 	server, err := s.newServer()
 	if err != nil {
 		return err
@@ -248,17 +250,34 @@ func (s *process) newServer() (*web.Server, error) {
 	}
 	return handlers.NewServer(o, handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
-		SimulatorAt:       s.cfg.SandboxAPNs,
-		RetentionDays:     int(s.cfg.Retention / (24 * time.Hour)),
-		SandboxCredential: s.sandboxCredential(), Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.self,
+		SimulatorAt:   s.cfg.SandboxAPNs,
+		RetentionDays: int(s.cfg.Retention / (24 * time.Hour)),
+		Phones:        phoneMaker{s}, Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.ownAddress(),
 		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound),
 	})
 }
 
+// ownAddress is this process's own listener, without a trailing slash; "" before it
+// listens.
+func (s *process) ownAddress() string {
+	if self := s.self.Load(); self != nil {
+		return *self
+	}
+	return ""
+}
+
 // receiptURL is the address that a channel's vendor reports to, on the region's
 // public address or the installation's; "" without either, because what a request
-// happened to call this host is nothing to tell a vendor.
-func (s *process) receiptURL(region, channel string, secret models.Secret) string {
+// happened to call this host is nothing to tell a vendor. A simulator reports to the
+// process that it runs in, which can do without a public address unless it only works.
+func (s *process) receiptURL(region, channel string, secret models.Secret, sandbox bool) string {
+	if sandbox && s.cfg.Web() {
+		self := s.ownAddress()
+		if self == "" {
+			return ""
+		}
+		return self + handlers.ReceiptPath(channel, secret)
+	}
 	base := s.cfg.PublicURL
 	if r, err := s.store.Region(region); err == nil && r.Public != "" {
 		base = r.Public

@@ -11,6 +11,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -37,17 +39,21 @@ func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.A
 	switch c {
 	case push.Huawei:
 		a.Fields = map[string]string{"app_id": id, "app_secret": secret}
+		signReceipts(&a, text)
 	case push.Honor:
 		a.ID = "client" + id
 		a.Fields = map[string]string{"app_id": id, "client_id": a.ID, "client_secret": secret}
 	case push.Xiaomi:
 		a.ID = secret
-		a.Fields = map[string]string{"app_id": id, "app_key": id, "app_secret": secret}
+		a.Fields = map[string]string{"app_id": id, "app_key": id, "app_secret": secret, push.FieldReceiptActive: "on"}
 	case push.OPPO:
 		a.ID = text[:32]
 		a.Fields = map[string]string{"app_key": a.ID, "master_secret": secret}
 	case push.Vivo, push.Meizu:
 		a.Fields = map[string]string{"app_id": id, "app_key": text[:32], "app_secret": secret}
+		if c == push.Meizu {
+			a.Fields[push.FieldReceiptActive] = "on"
+		}
 	case push.WebPush:
 		a.Fields, err = webPushKeys(s.secret)
 		a.ID = a.Fields["public_key"]
@@ -63,10 +69,18 @@ func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.A
 		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
 			return map[string]string{"project_id": id, "key_id": text[:32], "private_key": key, "sub_account": digits(text[20:40])}
 		})
+		if err == nil {
+			signReceipts(&a, text)
+		}
 	default:
 		return a, fmt.Errorf("no sandbox account for %s", c)
 	}
 	return a, err
+}
+
+// signReceipts gives an account what its simulator signs receipts with.
+func signReceipts(a *sandbox.Account, text string) {
+	a.Fields["receipt_user"], a.Fields["receipt_key"] = "sandbox", text[24:56]
 }
 
 // webPushKeys derives the key pair of this installation's virtual web pages.
@@ -142,15 +156,28 @@ func (s *process) serviceAccount(ctx context.Context, c push.Channel, file func(
 	return map[string]string{"service_account": string(text)}, err
 }
 
+// phoneMaker is handlers.Phones.
+type phoneMaker struct{ process *process }
+
+// Credentials implements handlers.Phones.
+func (m phoneMaker) Credentials(ctx context.Context, platform string) ([]models.CredentialInput, error) {
+	return m.process.sandboxCredentials(ctx, platform)
+}
+
+// Token implements handlers.Phones.
+func (m phoneMaker) Token(ctx context.Context, c push.Channel, name string) (string, error) {
+	return m.process.phoneToken(ctx, c, name)
+}
+
 // sandboxCredentials are this installation's keys for the simulators, as credentials
 // of an app of that platform.
 func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]models.CredentialInput, error) {
 	var out []models.CredentialInput
-	for c := range s.simulators {
-		if !models.ChannelFits(string(c), platform) {
+	for _, c := range slices.Sorted(maps.Keys(s.simulators)) {
+		switch {
+		case !models.ChannelFits(string(c), platform):
 			continue
-		}
-		if c == push.APNs {
+		case c == push.APNs:
 			out = append(out, s.sandboxCredential())
 			continue
 		}
@@ -176,7 +203,7 @@ func (s *process) phoneToken(ctx context.Context, c push.Channel, name string) (
 		if err != nil {
 			return "", err
 		}
-		return sandbox.WebPushSubscription(s.simulators[c].Endpoint, a.ID, name)
+		return sandbox.WebPushSubscription(sandbox.WebPushOrigin, a.ID, name)
 	case push.Vivo:
 		return text[:23], nil
 	case push.Meizu:

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -72,16 +73,16 @@ func (s *process) startSimulators(secret models.Secret) error {
 	if s.sandboxKey, key, err = sandboxKey(secret); err != nil {
 		return err
 	}
+	if err := s.startVendors(); err != nil {
+		return err
+	}
 	if s.cfg.SandboxAPNs != "" {
 		ca, err := os.ReadFile(s.cfg.SandboxCA)
 		if err != nil {
 			return err
 		}
-		s.simulators = map[push.Channel]push.Options{push.APNs: {Endpoint: "https://" + s.cfg.SandboxAPNs, RootCAs: ca}}
+		s.simulators[push.APNs] = push.Options{Endpoint: "https://" + s.cfg.SandboxAPNs, RootCAs: ca}
 		return nil
-	}
-	if err := s.startVendors(); err != nil {
-		return err
 	}
 	keys := &sandbox.MemoryKeys{}
 	keys.Add(key)
@@ -94,6 +95,9 @@ func (s *process) startSimulators(secret models.Secret) error {
 	return nil
 }
 
+// receiptTimeout bounds a simulator's report.
+const receiptTimeout = 10 * time.Second
+
 // startVendors starts the simulators of the vendors other than Apple.
 func (s *process) startVendors() error {
 	s.vendors = map[push.Channel]*sandbox.Simulator{}
@@ -101,9 +105,12 @@ func (s *process) startVendors() error {
 	if err != nil {
 		return err
 	}
+	// To this process itself, whose answers are quick.
+	receipts := &http.Client{Timeout: receiptTimeout}
 	for _, c := range sandbox.Channels() {
 		sim, err := sandbox.Start(sandbox.Config{
 			Channel: c, CA: ca, Accounts: &ownAccount{process: s, channel: c}, Recorder: inbox{s.store, s.con.log}, SettingsFor: s.settingsOf(c),
+			Receipts: receipts, ReceiptURL: s.receiptsOf(c), Origin: sandbox.WebPushOrigin,
 		})
 		if err != nil {
 			return err
@@ -161,7 +168,13 @@ func (s *process) settingsOf(c push.Channel) func(context.Context, string) (sand
 			return sandbox.Settings{}, false
 		}
 		if got.LatencyMs == 0 && got.ErrorPercent == 0 {
-			return sandbox.Settings{}, false // as the simulator itself is set
+			sim := s.vendors[c]
+			if sim == nil {
+				return sandbox.Settings{}, false // Apple reports nothing
+			}
+			set := sim.Settings() // as the simulator itself is set
+			set.Receipts = got.Receipts
+			return set, true
 		}
 		codes := map[string][]string{
 			models.MixAll:      {faults.Throttled, faults.Token, faults.Server},
@@ -169,7 +182,7 @@ func (s *process) settingsOf(c push.Channel) func(context.Context, string) (sand
 			models.MixToken:    {faults.Token},
 			models.MixServer:   {faults.Server},
 		}[got.Mix]
-		set := sandbox.Settings{Latency: time.Duration(got.LatencyMs) * time.Millisecond}
+		set := sandbox.Settings{Latency: time.Duration(got.LatencyMs) * time.Millisecond, Receipts: got.Receipts}
 		if got.ErrorPercent > 0 && len(codes) > 0 {
 			set.Mix = make(map[string]float64, len(codes))
 			for _, r := range codes {
@@ -177,6 +190,21 @@ func (s *process) settingsOf(c push.Channel) func(context.Context, string) (sand
 			}
 		}
 		return set, true
+	}
+}
+
+// receiptsOf returns, for a channel's simulator, the receipt address of the app that a
+// token belongs to, as an operator would enter it in the vendor's console.
+func (s *process) receiptsOf(c push.Channel) func(context.Context, string) string {
+	return func(ctx context.Context, token string) string {
+		region, secret, err := s.store.SandboxReceipts(ctx, string(c), token)
+		if err != nil {
+			if models.KindOf(err) != models.NotFound {
+				s.con.log.Error("simulator receipts", "err", err)
+			}
+			return ""
+		}
+		return s.receiptURL(region, string(c), secret, true)
 	}
 }
 

@@ -26,13 +26,13 @@ type Deps struct {
 	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.
 	Sandbox bool
-	// SimulatorAt is where the operator runs the simulators apart (`hongyan sandbox`),
-	// as host:port: they take pushes, but know nothing of the console's inbox and
-	// settings. "" where they run in a process of this installation.
+	// SimulatorAt is where the operator runs the APNs simulator apart (`hongyan
+	// sandbox`), as host:port: it takes pushes, but knows nothing of the console's
+	// inbox and settings. "" where it runs in a process of this installation.
 	SimulatorAt string
-	// SandboxCredential is the credential that the simulators accept, for the button
-	// that gives it to an app. It is the same in every process.
-	SandboxCredential models.CredentialInput
+	// Phones makes keys and virtual phones that the simulators accept; nil without
+	// simulators.
+	Phones Phones
 	// Channels finds the spec of a channel that this build can send through; nil
 	// for a build that sends through none.
 	Channels func(push.Channel) (push.Spec, bool)

@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/views"
 	ui "hongyan/views/components"
 	"hongyan/views/locale"
@@ -29,9 +29,11 @@ const (
 type sandboxForm struct {
 	On      string `form:"on"`
 	Account string `form:"account"`
+	Brand   string `form:"brand"`
 	Latency string `form:"latency_ms"`
 	Errors  string `form:"error_percent"`
 	Mix     string `form:"mix"`
+	Report  string `form:"receipts"`
 }
 
 // sandbox is 沙箱收件箱: the way from nothing to a push on a phone that the simulators
@@ -47,14 +49,19 @@ func (h *console) sandbox(c echo.Context) error {
 // sandboxState is what the page and its forms know of an app's sandbox.
 type sandboxState struct {
 	phones []models.DeviceInfo
-	ready  bool // the app has a key that simulators accept
+	ready  bool // the app has a key for each of its simulators
 }
 
 func (h *console) sandboxState(ctx context.Context, a appPage) (sandboxState, error) {
 	var out sandboxState
 	var err error
 	out.phones, err = h.Store.VirtualDevices(ctx, a.Scope)
-	out.ready = slices.ContainsFunc(a.App.Credentials, func(x models.CredentialAt) bool { return x.Environment == models.EnvironmentSandbox })
+	out.ready = true
+	for _, channel := range h.simulated(a) {
+		out.ready = out.ready && slices.ContainsFunc(a.App.Credentials, func(x models.CredentialAt) bool {
+			return x.Environment == models.EnvironmentSandbox && x.Channel == string(channel)
+		})
+	}
 	return out, err
 }
 
@@ -71,7 +78,7 @@ func (s sandboxState) account() string {
 func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxForm, faults ui.FormErrors) error {
 	ctx := c.Request().Context()
 	p := views.SandboxPage{Base: a.Base + "/sandbox", Errors: faults}
-	if !h.Sandbox || !models.ChannelFits("apns", a.App.Platform) {
+	if len(h.simulated(a)) == 0 {
 		p.Unfit, p.NoSimulators = true, !h.Sandbox
 		p.Chrome = web.Chrome(c)
 		return web.Render(c, status, views.Sandbox(p))
@@ -85,7 +92,7 @@ func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxFo
 		return err
 	}
 	p.On, p.MaySet, p.MayPush = a.App.Sandbox, a.Actor.May(models.PermConfigure), a.Actor.May(models.PermPush)
-	p.Elsewhere, p.PlansURL = h.SimulatorAt, a.Base+"/plans"
+	p.Elsewhere, p.PlansURL = h.elsewhere(a), a.Base+"/plans"
 	received, err := h.sandboxInbox(c, a, state, k, &p)
 	if err != nil {
 		return err
@@ -98,6 +105,7 @@ func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxFo
 	if !a.Actor.May(models.PermIM) {
 		p.AuthorizationURL = ""
 	}
+	p.Brands, p.Brand = h.brands(ctx, a), f.Brand
 	p.Steps = sandboxSteps(ctx, a, state, received)
 	for i := range state.phones {
 		d := &state.phones[i]
@@ -120,7 +128,7 @@ func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxFo
 // sandboxInbox fills the inbox and says whether a phone has received anything. What a
 // simulator elsewhere received only its answers tell.
 func (h *console) sandboxInbox(c echo.Context, a appPage, s sandboxState, k clock, p *views.SandboxPage) (received bool, err error) {
-	if h.SimulatorAt == "" {
+	if h.elsewhere(a) == "" {
 		p.Inbox, err = h.inbox(c, a, s, k)
 		return len(p.Inbox.Rows) > 0, err
 	}
@@ -136,10 +144,11 @@ func (h *console) simulatorFields(ctx context.Context, a appPage, f sandboxForm,
 	if err != nil {
 		return views.SimulatorFields{}, err
 	}
-	out := views.SimulatorFields{Latency: strconv.Itoa(set.LatencyMs), Errors: strconv.Itoa(set.ErrorPercent), Mix: set.Mix}
+	out := views.SimulatorFields{Latency: strconv.Itoa(set.LatencyMs), Errors: strconv.Itoa(set.ErrorPercent), Mix: set.Mix, Receipts: set.Receipts}
 	if faults != nil && f.Mix != "" {
-		out = views.SimulatorFields{Latency: f.Latency, Errors: f.Errors, Mix: f.Mix}
+		out = views.SimulatorFields{Latency: f.Latency, Errors: f.Errors, Mix: f.Mix, Receipts: f.Report != ""}
 	}
+	out.MayReport = h.reports(a)
 	words := map[string]string{
 		models.MixAll: "sandbox.mix_mixed", models.MixThrottle: "sandbox.mix_throttle",
 		models.MixToken: "sandbox.mix_token", models.MixServer: "sandbox.mix_server",
@@ -150,12 +159,20 @@ func (h *console) simulatorFields(ctx context.Context, a appPage, f sandboxForm,
 	return out, nil
 }
 
+// keyText says what the button makes.
+func keyText(ctx context.Context, a appPage) string {
+	if models.ChannelFits(string(push.APNs), a.App.Platform) {
+		return locale.T(ctx, "sandbox.step_key_text")
+	}
+	return locale.T(ctx, "sandbox.step_keys_text")
+}
+
 // sandboxSteps are the steps to the first push, ticked by facts.
 func sandboxSteps(ctx context.Context, a appPage, s sandboxState, received bool) []views.SandboxStep {
 	t := func(key string) string { return locale.T(ctx, key) }
 	out := []views.SandboxStep{
 		{Key: "on", Title: t("sandbox.step_on"), Text: t("sandbox.step_on_text"), Done: a.App.Sandbox},
-		{Key: "key", Title: t("sandbox.step_key"), Text: t("sandbox.step_key_text"), Done: s.ready},
+		{Key: "key", Title: t("sandbox.step_key"), Text: keyText(ctx, a), Done: s.ready},
 		{Key: "auth", Title: t("sandbox.step_auth"), Text: t("sandbox.step_auth_text"), Done: a.App.Authorized()},
 		{Key: "phone", Title: t("sandbox.step_phone"), Text: t("sandbox.step_phone_text"), Done: s.account() != ""},
 		{Key: "sample", Title: t("sandbox.step_sample"), Text: t("sandbox.step_sample_text"), Done: received},
@@ -197,7 +214,7 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 	}
 	for i := range pushes {
 		p := &pushes[i]
-		n := readNotice(p.Payload)
+		n := readNotice(p)
 		if !seen {
 			n.title, n.body = web.T(c, "sandbox.hidden"), web.T(c, "sandbox.hidden_text")
 		}
@@ -206,9 +223,9 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 			URL: a.Base + "/sandbox?push=" + number(p.ID), Title: n.title, Body: n.body, Phone: deviceName(ctx, &d),
 			Time: k.Short(p.At), FullTime: k.Full(p.At), ISO: k.ISO(p.At), Current: p.ID == chosen,
 		}
-		row.State, row.Tone = pushState(ctx, p, states[n.id])
+		row.State, row.Tone = h.pushState(ctx, p, states[n.id])
 		out.Rows = append(out.Rows, row)
-		if p.DeviceID == phone && p.Status == http.StatusOK && len(out.Notes) < phoneNotes && (n.title != "" || n.body != "") {
+		if p.DeviceID == phone && shownOn(p) && len(out.Notes) < phoneNotes && (n.title != "" || n.body != "") {
 			note := views.SandboxNote{App: a.App.ProductName, Title: n.title, Body: n.body, Time: k.Ago(ctx, p.At)}
 			if n.id != "" && a.Actor.May(models.PermPush) && d.IsVirtual {
 				note.TapURL = a.Base + "/sandbox/pushes/" + number(p.ID) + "/tap"
@@ -261,38 +278,16 @@ func (h *console) inboxDevices(ctx context.Context, a appPage, pushes []models.S
 
 // pushState says what became of a push: the simulator's refusal, else the message's
 // state.
-func pushState(ctx context.Context, p *models.SandboxPush, state string) (string, ui.Tone) {
+func (h *console) pushState(ctx context.Context, p *models.SandboxPush, state string) (string, ui.Tone) {
 	switch {
-	case p.Status == http.StatusTooManyRequests:
+	case h.throttled(p):
 		return locale.T(ctx, "sandbox.throttled"), ui.Warn
-	case p.Status != http.StatusOK:
+	case !shownOn(p):
 		return locale.T(ctx, "sandbox.refused"), ui.Bad
 	case state == models.StateArrived || state == models.StateClicked || state == models.StateCleared:
 		return locale.T(ctx, "states."+state), stateTone(state)
 	}
 	return locale.T(ctx, "sandbox.received"), ui.Sand
-}
-
-// notice is what a phone shows of a payload.
-type notice struct{ id, title, body string }
-
-// readNotice reads an APNs payload. What cannot be read shows nothing.
-func readNotice(payload []byte) notice {
-	var p struct {
-		Aps struct {
-			Alert json.RawMessage `json:"alert"`
-		} `json:"aps"`
-		ID string `json:"hy_mid"` // models.DataMessageID
-	}
-	if json.Unmarshal(payload, &p) != nil {
-		return notice{}
-	}
-	var alert struct{ Title, Body string }
-	if json.Unmarshal(p.Aps.Alert, &alert) != nil {
-		// A bare string is the body; anything else is no alert.
-		_ = json.Unmarshal(p.Aps.Alert, &alert.Body)
-	}
-	return notice{id: p.ID, title: alert.Title, body: alert.Body}
 }
 
 // shownPush is a push as it went to the vendor, and the answer.
@@ -301,7 +296,7 @@ func shownPush(ctx context.Context, a appPage, p *models.SandboxPush, n notice, 
 		Channel: channelName(ctx, p.Channel), Status: strconv.Itoa(p.Status), Tone: ui.OK, Ms: thousands(int64(p.Ms)), VendorID: p.VendorID,
 		Reason: codeWords(ctx, p.Channel, p.Reason),
 	}
-	if p.Status != http.StatusOK {
+	if !shownOn(p) {
 		out.Tone = ui.Bad
 	}
 	if n.id != "" {
@@ -310,9 +305,7 @@ func shownPush(ctx context.Context, a appPage, p *models.SandboxPush, n notice, 
 	var headers map[string]string
 	if json.Unmarshal([]byte(p.Headers), &headers) == nil {
 		for _, name := range slices.Sorted(maps.Keys(headers)) {
-			if strings.HasPrefix(name, "apns-") {
-				out.Headers = append(out.Headers, ui.Pair{Name: name, Value: headers[name]})
-			}
+			out.Headers = append(out.Headers, ui.Pair{Name: name, Value: headers[name]})
 		}
 	}
 	if seen {

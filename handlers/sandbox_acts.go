@@ -3,8 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +17,6 @@ import (
 
 	"hongyan/models"
 	ui "hongyan/views/components"
-	"hongyan/views/locale"
 	"hongyan/web"
 )
 
@@ -63,10 +60,12 @@ func (h *console) sandboxAct(fn func(c echo.Context, a appPage, f sandboxForm) e
 
 // ownSimulator is for what only a simulator of this installation can do.
 func (h *console) ownSimulator(fn func(c echo.Context, a appPage, f sandboxForm) error) func(c echo.Context, a appPage, f sandboxForm) error {
-	if h.SimulatorAt == "" {
-		return fn
+	return func(c echo.Context, a appPage, f sandboxForm) error {
+		if h.elsewhere(a) != "" {
+			return &web.Error{Kind: web.KindNotFound}
+		}
+		return fn(c, a, f)
 	}
-	return func(echo.Context, appPage, sandboxForm) error { return &web.Error{Kind: web.KindNotFound} }
 }
 
 // switchSandbox turns the app's sandbox on or off.
@@ -83,16 +82,20 @@ func (h *console) switchSandbox(c echo.Context, a appPage, f sandboxForm) error 
 	return web.SeeOther(c, a.Base+"/sandbox")
 }
 
-// makeSandboxKey saves the installation's key for simulators as the app's credential.
-// Every process, and `hongyan sandbox` with the same secret, accepts it.
+// makeSandboxKey saves the installation's keys for simulators as the app's credentials.
+// Every process, and `hongyan sandbox` with the same secret, accepts them.
 func (h *console) makeSandboxKey(c echo.Context, a appPage, _ sandboxForm) error {
-	if h.SandboxCredential.Kind == "" || !models.ChannelFits("apns", a.App.Platform) {
+	if len(h.simulated(a)) == 0 || h.Phones == nil {
 		return &web.Error{Kind: web.KindNotFound}
 	}
-	if _, err := h.Store.SaveCredentials(c.Request().Context(), a.Actor, models.AppOwner(a.App.ID), h.SandboxCredential); err != nil {
+	keys, err := h.Phones.Credentials(c.Request().Context(), a.App.Platform)
+	if err != nil {
 		return err
 	}
-	web.Flash(c, web.T(c, "sandbox.key_made"), web.T(c, "sandbox.key_made_detail"))
+	if _, err := h.Store.SaveCredentials(c.Request().Context(), a.Actor, models.AppOwner(a.App.ID), keys...); err != nil {
+		return err
+	}
+	web.Flash(c, web.T(c, "sandbox.key_made"), web.Tn(c, "sandbox.key_made_detail", len(keys)))
 	return web.SeeOther(c, a.Base+"/sandbox")
 }
 
@@ -106,12 +109,16 @@ func (h *console) addPhone(c echo.Context, a appPage, f sandboxForm) error {
 	case n < models.MinAccountRunes || n > models.MaxAccountRunes || !validAccount(f.Account):
 		return &models.Error{Kind: models.Invalid, Field: "account", Key: "errors.sandbox.account", Data: map[string]any{"Min": models.MinAccountRunes, "Max": models.MaxAccountRunes}}
 	}
+	channel, err := h.brandOf(a, f.Brand)
+	if err != nil {
+		return err
+	}
 	key, err := h.Store.AccessKey(ctx, a.Actor, a.App.ID)
 	if err != nil {
 		return err
 	}
 	headers := map[string]string{headerAccessID: number(a.App.ID), headerAccessKey: key.Reveal()}
-	body, err := h.phoneBody(c, a)
+	body, err := h.phoneBody(c, a, channel)
 	if err != nil {
 		return err
 	}
@@ -133,29 +140,6 @@ func (h *console) addPhone(c echo.Context, a appPage, f sandboxForm) error {
 	}
 	web.Flash(c, web.T(c, "sandbox.phone_made"), web.T(c, "sandbox.phone_made_detail", "Account", f.Account))
 	return web.SeeOther(c, a.Base+"/sandbox")
-}
-
-// phoneBody is what a virtual phone says about itself.
-func (h *console) phoneBody(c echo.Context, a appPage) (registerBody, error) {
-	account, err := h.account(c)
-	if err != nil {
-		return registerBody{}, err
-	}
-	token := make([]byte, 32)
-	_, _ = rand.Read(token) // never fails, see crypto/rand
-	pkg := a.App.PackageName
-	if pkg == "" {
-		pkg = "sandbox." + number(a.App.ID) // simulators, like Apple, want one
-	}
-	model, on := "iPhone 17", true
-	if a.App.Platform == models.PlatformMacOS {
-		model = "MacBook Air"
-	}
-	return registerBody{
-		Brand: web.T(c, "sandbox.brand"), Model: model, OSVersion: "26.1", AppVersion: "1.0.0", SDKVersion: "1.0.0",
-		Language: locale.Lang(c.Request().Context()), TimeZone: account.TimeZone, Notifications: &on,
-		Routes: []routeBody{{Channel: "apns", Environment: environmentSandbox, Package: pkg, Token: hex.EncodeToString(token)}},
-	}, nil
 }
 
 // phoneHeaders authenticate as one of the app's virtual phones.
@@ -245,7 +229,7 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 		since = number(newest[0].ID)
 	}
 	detail := "sandbox.sample_sent_detail"
-	if h.SimulatorAt != "" {
+	if h.elsewhere(a) != "" {
 		detail = "sandbox.sample_sent_elsewhere"
 	}
 	web.Flash(c, web.T(c, "sandbox.sample_sent"), web.T(c, detail, "Account", to))
@@ -266,7 +250,7 @@ func (h *console) tapNotice(c echo.Context, a appPage, _ sandboxForm) error {
 	if err != nil {
 		return err
 	}
-	n := readNotice(p.Payload)
+	n := readNotice(p)
 	if n.id == "" {
 		return &web.Error{Kind: web.KindNotFound}
 	}
@@ -291,7 +275,14 @@ func (h *console) clearSandbox(c echo.Context, a appPage, _ sandboxForm) error {
 }
 
 func (h *console) saveSimulator(c echo.Context, a appPage, f sandboxForm) error {
-	set := models.SimulatorSettings{LatencyMs: wholeNumber(f.Latency), ErrorPercent: wholeNumber(f.Errors), Mix: f.Mix}
+	old, err := h.Store.SimulatorSettings(c.Request().Context(), a.App.ID)
+	if err != nil {
+		return err
+	}
+	set := models.SimulatorSettings{LatencyMs: wholeNumber(f.Latency), ErrorPercent: wholeNumber(f.Errors), Mix: f.Mix, Receipts: f.Report != ""}
+	if !h.reports(a) {
+		set.Receipts = old.Receipts // the form has no such field
+	}
 	if err := h.Store.SetSimulatorSettings(c.Request().Context(), a.Actor, a.App.ID, set); err != nil {
 		return err
 	}

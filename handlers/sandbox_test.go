@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // TestSandboxJourney walks from an app without anything to a tapped notification;
@@ -133,7 +134,7 @@ func TestSimulatorSettings(t *testing.T) {
 		}
 		p.Submit(box+"/settings", "latency_ms", "45", "error_percent", "2").To(box).Has("模拟器设置已保存")
 		got, err := r.Store.SimulatorSettings(t.Context(), r.app.ID)
-		if err != nil || got != (models.SimulatorSettings{LatencyMs: 45, ErrorPercent: 2, Mix: models.MixThrottle}) {
+		if err != nil || got != (models.SimulatorSettings{LatencyMs: 45, ErrorPercent: 2, Mix: models.MixThrottle, Receipts: true}) {
 			t.Errorf("settings %+v %v", got, err)
 		}
 	})
@@ -154,20 +155,20 @@ func TestSandboxElsewhere(t *testing.T) {
 	v.Post(box + "/clear").Want(404)
 	en := s.Login(main)
 	en.Lang = "en"
-	en.Get(box).Want(200).Has("The simulator runs in another process (127.0.0.1:2197)", "no inbox")
+	en.Get(box).Want(200).Has("The APNs simulator runs in another process (127.0.0.1:2197)", "no inbox")
 }
 
 // An app that no simulator can send for says so, and so does a server without any.
 func TestSandboxUnfit(t *testing.T) {
-	r := newReady(t, models.SQLite)
-	for _, a := range func() []models.App {
-		_, apps := r.Product(r.main, "安卓", models.PlatformAndroid)
-		return apps
-	}() {
-		r.admin.Get(appBase(a.ID) + "/sandbox").Want(200).Has("这个平台还没有模拟器")
-		r.admin.Post(appBase(a.ID) + "/sandbox/key").Want(404)
-	}
-	s := newSite(t, models.SQLite, func(d *Deps) { d.Sandbox = false })
+	s := newSite(t, models.SQLite, func(d *Deps) {
+		d.Simulator = func(c push.Channel) (push.Options, bool) { return push.Options{}, c == push.APNs }
+	})
+	who := s.Account("lin")
+	_, android := s.Product(who, "安卓", models.PlatformAndroid)
+	admin := s.Login(who)
+	admin.Get(appBase(android[0].ID) + "/sandbox").Want(200).Has("这个平台还没有模拟器")
+	admin.Post(appBase(android[0].ID) + "/sandbox/key").Want(404)
+	s = newSite(t, models.SQLite, func(d *Deps) { d.Sandbox = false })
 	main := s.Account("lin")
 	_, apps := s.Product(main, "蓝鲸", models.PlatformIOS)
 	v := s.Login(main)

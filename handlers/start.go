@@ -93,7 +93,7 @@ func (h *console) startSteps(ctx context.Context, who models.Actor, f models.Sta
 	if f.App != nil && f.App.IMPlanID != 0 {
 		steps[6].Href = base + "/plans/" + number(f.App.IMPlanID)
 	}
-	if f.App != nil && f.App.Platform == models.PlatformAndroid {
+	if f.App != nil && f.Ready && !f.App.Sandbox {
 		h.startReal(ctx, who, f, base, steps)
 	}
 	for i, is := range f.Steps() {
@@ -132,7 +132,7 @@ func (h *console) startSteps(ctx context.Context, who models.Actor, f models.Sta
 	return steps
 }
 
-// startReal words the steps of an app that goes without the sandbox: a real phone
+// startReal words the steps of an app that has real keys and no sandbox: a real phone
 // registers, and the IM server sends.
 func (h *console) startReal(ctx context.Context, who models.Actor, f models.StartFacts, base string, steps []views.StartStep) {
 	t := func(key string) string { return locale.T(ctx, key) }
@@ -156,7 +156,7 @@ func (h *console) startProduct(ctx context.Context, who models.Actor, f models.S
 		s.Text = locale.T(ctx, "start.product_done", "Name", appName(f.App), "Region", h.regionWord(ctx, f.App.Region))
 		s.Href = "/products"
 	case any:
-		s.Text, s.Label, s.Href, s.Dialog = locale.T(ctx, "start.product_ios"), locale.T(ctx, "products.new_app"), "/products", false
+		s.Text, s.Label, s.Href, s.Dialog = locale.T(ctx, "start.product_app"), locale.T(ctx, "products.new_app"), "/products", false
 	}
 	if f.App == nil && (!who.May(models.PermConfigure) || !any && !mayCreateProduct(who)) {
 		s.Ask = locale.T(ctx, "start.ask_full")

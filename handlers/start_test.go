@@ -33,9 +33,9 @@ func TestStart(t *testing.T) {
 			return p
 		}
 		step(0, "新建产品", "/products/new").Has("0/7", "已完成 0 / 7")
-		// An Android app alone does not help: the sandbox simulates APNs.
+		// An Android app will do; beside it the guide prefers the iOS app.
 		p, _ := s.Product(owner, "蓝鲸企业聊", models.PlatformAndroid)
-		step(0, "新建产品", "/products").Has("新增应用")
+		step(1, "创建 IM 应用", "/im-apps/new").Has("蓝鲸企业聊 · Android，服务接入点 广州")
 		app, err := s.Store.AddApp(t.Context(), owner, p.ID, models.PlatformIOS, "")
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"hongyan/alert"
 	"hongyan/internal/pgtest"
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/push/registry"
 	"hongyan/web"
 )
@@ -88,7 +90,7 @@ func newSite(t *testing.T, engine models.Dialect, change ...func(*Deps)) *site {
 			t.Error(err)
 		}
 	})
-	d := Deps{Store: store, Log: log, Now: clock.Now, PublicURL: "http://console.example", Sandbox: true, Channels: registry.New().Lookup}
+	d := Deps{Store: store, Log: log, Now: clock.Now, PublicURL: "http://console.example", Sandbox: true, Channels: registry.New().Lookup, Phones: testPhones{}, Simulator: testSimulator}
 	for _, c := range change {
 		c(&d)
 	}
@@ -114,6 +116,32 @@ func newAlerts(t *testing.T, o alert.Options) *alert.Sender {
 	}
 	t.Cleanup(a.Close)
 	return a
+}
+
+// testPhones makes keys and tokens that no simulator has to take.
+type testPhones struct{}
+
+// Credentials implements Phones.
+func (testPhones) Credentials(_ context.Context, platform string) ([]models.CredentialInput, error) {
+	var out []models.CredentialInput
+	for _, c := range append(vendorChannels(), push.APNs) {
+		if models.ChannelFits(string(c), platform) {
+			out = append(out, models.CredentialInput{
+				Channel: string(c), Environment: models.EnvironmentSandbox, Kind: "p8", Fields: map[string]string{"key": "made up"},
+			})
+		}
+	}
+	return out, nil
+}
+
+// Token implements Phones.
+func (testPhones) Token(_ context.Context, c push.Channel, name string) (string, error) {
+	return hex.EncodeToString([]byte(string(c) + name)), nil
+}
+
+// testSimulator says that there is one for every channel, where nobody listens.
+func testSimulator(push.Channel) (push.Options, bool) {
+	return push.Options{Endpoint: "https://127.0.0.1:1"}, true
 }
 
 // testLog fails the test on a sentence that no catalog has, and keeps writes apart.

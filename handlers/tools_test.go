@@ -26,13 +26,7 @@ func newReady(t *testing.T, engine models.Dialect) *ready {
 	var s *site
 	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Web.ServeHTTP(w, r) }))
 	t.Cleanup(own.Close)
-	s = newSite(t, engine, func(d *Deps) {
-		d.Self = own.URL
-		d.SandboxCredential = models.CredentialInput{
-			Channel: "apns", Environment: models.EnvironmentSandbox, Kind: "p8",
-			Fields: map[string]string{"kind": "p8", "p8": "made up", "key_id": "KEY", "team_id": "TEAM"}, Info: models.CredentialInfo{KeyID: "KEY"},
-		}
-	})
+	s = newSite(t, engine, func(d *Deps) { d.Self = own.URL })
 	main := s.Account("lin")
 	_, apps := s.Product(main, "蓝鲸", models.PlatformIOS, models.PlatformAndroid)
 	r := &ready{site: s, main: main, admin: s.Login(main)}

@@ -15,6 +15,8 @@ type SimulatorSettings struct {
 	LatencyMs    int    `json:"latency_ms"`
 	ErrorPercent int    `json:"error_percent"`
 	Mix          string `json:"mix"` // one of the Mix… words
+	// Receipts has vendors that report report each push that they took as arrived.
+	Receipts bool `json:"receipts"`
 }
 
 // Ways in which simulators refuse.
@@ -39,7 +41,7 @@ func settingsKey(appID int64) string {
 }
 
 func (x SimulatorSettings) facts() facts {
-	return facts{"latency_ms": x.LatencyMs, "error_percent": x.ErrorPercent, "mix": x.Mix}
+	return facts{"latency_ms": x.LatencyMs, "error_percent": x.ErrorPercent, "mix": x.Mix, "receipts": x.Receipts}
 }
 
 func (x SimulatorSettings) check() error {
@@ -55,10 +57,10 @@ func (x SimulatorSettings) check() error {
 }
 
 // SimulatorSettings returns the settings of an app; without any, simulators answer
-// at once and refuse nothing but what the vendor would. Every process reads them
+// at once, refuse nothing but what the vendor would, and report arrivals. Every process reads them
 // from here, so that it does not matter which one simulates.
 func (s *Store) SimulatorSettings(ctx context.Context, appID int64) (SimulatorSettings, error) {
-	out := SimulatorSettings{Mix: MixAll}
+	out := SimulatorSettings{Mix: MixAll, Receipts: true}
 	var rows []metaRow
 	if err := s.read(ctx).Where("key = ?", settingsKey(appID)).Limit(1).Find(&rows).Error; err != nil {
 		return out, fmt.Errorf("models: simulator settings: %w", err)
@@ -108,6 +110,33 @@ func (s *Store) SimulatorFor(ctx context.Context, channel, token string) (Simula
 		return SimulatorSettings{}, err
 	}
 	return s.SimulatorSettings(ctx, r.AppID)
+}
+
+// SandboxReceipts returns what makes the receipt address of the app that a simulator's
+// vendor token belongs to: its region, and the secret of its sandbox's credential.
+// NotFound for a token that nobody registered, and for an app without such an address.
+func (s *Store) SandboxReceipts(ctx context.Context, channel, token string) (region string, secret Secret, err error) {
+	r, err := s.FindSandboxRoute(ctx, channel, token)
+	if err != nil {
+		return "", "", err
+	}
+	var c Credential
+	err = s.read(ctx).Where("owner_kind = ? AND owner_id = ? AND channel = ? AND environment = ? AND package_name = ''",
+		ownerApp, r.AppID, channel, EnvironmentSandbox).Take(&c).Error
+	if err != nil {
+		return "", "", found(err, "credential")
+	}
+	if secret, err = s.receiptSecret(&c); err != nil {
+		return "", "", err
+	}
+	if secret == "" {
+		return "", "", notFound("credential")
+	}
+	var a App
+	if err := s.read(ctx).Where("id = ? AND deleted_at IS NULL", r.AppID).Take(&a).Error; err != nil {
+		return "", "", found(err, "")
+	}
+	return a.Region, secret, nil
 }
 
 // SandboxPushByID returns one push of the app's inbox. NotFound when it left it.

@@ -9,9 +9,8 @@ import (
 // StartFacts is how far an account has come from nothing to its first push, as one
 // user may see it. 快速开始 ticks its steps by them; nothing is ever ticked by hand.
 type StartFacts struct {
-	// App is the app that the guide speaks of, nil while there is none that could be
-	// sent for: the one that has come furthest of the user's Apple apps, which the
-	// sandbox can send for, and of the Android apps with a vendor's credential.
+	// App is the app that the guide speaks of: of the user's apps the one that has
+	// come furthest, an iOS app before others; nil while there is none.
 	App *AppView
 	// IMApp is an IM app of the account, the app's own once authorized; nil while
 	// there is none.
@@ -77,17 +76,13 @@ func (s *Store) startIMApp(ctx context.Context, who Actor, app *AppView) (*IMApp
 	return &found[0], nil
 }
 
-// startApp chooses the app that the guide speaks of. 沙箱收件箱 plays Apple's service
-// only, so an Android app counts once it has a vendor's credential.
+// startApp chooses the app that the guide speaks of.
 func startApp(products []ProductView) *AppView {
 	var best *AppView
 	score := -1
 	for p := range slices.Values(products) {
 		for i := range p.Apps {
 			a := &p.Apps[i]
-			if a.Platform == PlatformAndroid && !usable(a) {
-				continue
-			}
 			n := 0
 			for bit, is := range []bool{a.Platform == PlatformIOS, usable(a), a.Authorized()} {
 				if is {

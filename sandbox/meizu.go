@@ -179,6 +179,8 @@ type meizuPush struct {
 	account Account
 	message meizuMessage
 	rolled  string
+	// registered is the receipt address in Meizu's console.
+	registered string
 }
 
 // judge returns what is wrong with a whole request: "Api returnCode定义".
@@ -198,7 +200,7 @@ func (m *meizu) judge(s *Simulator, r *http.Request, p *meizuPush) (code, messag
 	case !ok:
 		return "110000", "appId不合法"
 	}
-	p.account = a
+	p.account, p.registered = a, s.registered(r.Context(), a, p.ids[0])
 	if subtle.ConstantTimeCompare([]byte(meizuSign(p.form, a.Fields["app_secret"])), []byte(p.form.Get("sign"))) != 1 {
 		return "1006", "签名认证失败"
 	}
@@ -266,7 +268,7 @@ func (m *meizu) check(p *meizuPush) string {
 		return "callback"
 	case e.Callback == "":
 		return ""
-	case len(e.Callback) > 128 || !m.callback.MatchString(e.Callback) || e.Callback != p.account.ReceiptURL:
+	case len(e.Callback) > 128 || !m.callback.MatchString(e.Callback) || e.Callback != p.registered:
 		return "callback"
 	case len(e.Param) > 64:
 		return "callback.param"

@@ -128,7 +128,13 @@ type Config struct {
 	SettingsFor func(ctx context.Context, token string) (Settings, bool)
 	// Receipts posts receipts; nil sends none.
 	Receipts *http.Client
-	Now      func() time.Time
+	// ReceiptURL is the address that the app of a device token has entered in the
+	// vendor's console, where apps share an account; nil for the account's own.
+	ReceiptURL func(ctx context.Context, token string) string
+	// Origin is the origin that subscriptions to Web Push name, "" for the simulator's
+	// own address. With WebPushOrigin they outlive the simulator's port.
+	Origin string
+	Now    func() time.Time
 }
 
 // Simulator is a running simulator of one vendor. Its methods are safe for
@@ -403,7 +409,7 @@ func (s *Simulator) Report(ctx context.Context, p Delivered, event push.ReceiptE
 		return errors.New("sandbox: receipts are off")
 	}
 	if p.URL == "" {
-		p.URL = p.Account.ReceiptURL
+		p.URL = s.registered(ctx, p.Account, p.Token)
 	}
 	req, ok := s.vendor.receipt(s, p, event)
 	if !ok || p.URL == "" {
@@ -418,6 +424,23 @@ func (s *Simulator) Report(ctx context.Context, p Delivered, event push.ReceiptE
 		return fmt.Errorf("sandbox: %s: receipt: status %d", s.cfg.Channel, res.StatusCode)
 	}
 	return nil
+}
+
+// registered is the receipt address entered in the vendor's console for the app that a
+// token belongs to.
+func (s *Simulator) registered(ctx context.Context, a Account, token string) string {
+	if s.cfg.ReceiptURL == nil {
+		return a.ReceiptURL
+	}
+	return s.cfg.ReceiptURL(ctx, token)
+}
+
+// origin is what subscriptions to Web Push begin with.
+func (s *Simulator) origin() string {
+	if s.cfg.Origin != "" {
+		return s.cfg.Origin
+	}
+	return s.URL()
 }
 
 // deliver reports that an accepted push arrived, when the settings ask for it.

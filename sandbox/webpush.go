@@ -89,7 +89,7 @@ func (v webPush) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
 	var q webPushSeen
 	if id, ok := strings.CutPrefix(r.URL.Path, webPushPath); ok {
-		q.id, q.token = id, webPushToken(s.URL(), id)
+		q.id, q.token = id, webPushToken(s.origin(), id)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, webPushBody+1))
 	if err != nil {

@@ -13,8 +13,13 @@ import (
 	"fmt"
 )
 
+// WebPushOrigin is an origin for subscriptions that shall outlive a simulator's port. Its
+// name is reserved (RFC 6761 section 6.4), so that nothing else ever answers to it, and a
+// sender with an Endpoint of its own takes it for that endpoint.
+const WebPushOrigin = "https://webpush.invalid"
+
 // WebPushSubscription is the subscription of a virtual browser at a Web Push simulator,
-// as JSON: what a page would hand to its server. url is the simulator's address, key the
+// as JSON: what a page would hand to its server. url is the simulator's Origin, key the
 // public key that the page subscribes with, and id any name of the browser. The
 // browser's keys follow from these, so that the simulator can read what is sent to it
 // without keeping anything; they are no secrets.

@@ -52,6 +52,8 @@ type miRequest struct {
 	tokens  []string
 	set     Settings
 	id      string
+	// registered is the receipt address in Xiaomi's console.
+	registered string
 }
 
 // serve implements vendor.
@@ -141,6 +143,9 @@ func (*xiaomi) authorize(s *Simulator, r *http.Request, q *miRequest) string {
 		}
 		if found && (id == secret || subtle.ConstantTimeCompare([]byte(a.Fields["app_secret"]), []byte(secret)) == 1) {
 			q.account = a
+			if len(q.tokens) > 0 {
+				q.registered = s.registered(r.Context(), a, q.tokens[0])
+			}
 			if pkg != "" && len(a.Packages) > 0 && !slices.Contains(a.Packages, pkg) {
 				return "22022"
 			}

@@ -32,7 +32,7 @@ func (x *xiaomi) message(q *miRequest) string {
 	if have, want := f.Get("extra.channel_id"), q.account.Fields["channel_id"]; have != "" && want != "" && have != want {
 		return "27001"
 	}
-	return miCallback(f, q.account.ReceiptURL)
+	return miCallback(f, q.registered)
 }
 
 // miText: title under 50 and description under 128 characters, not blank, both

@@ -104,7 +104,7 @@ func (w *Worker) receiptURL(cfg *models.SendConfig, spec *push.Spec, c *models.S
 	if active := c.Fields[push.FieldReceiptActive]; spec.ReceiptSetup == push.ReceiptBoth && active.Reveal() != "on" {
 		return "" // the vendor would refuse the message
 	}
-	url := w.o.ReceiptURL(cfg.Region, c.Channel, c.Receipt)
+	url := w.o.ReceiptURL(cfg.Region, c.Channel, c.Receipt, cfg.Sandbox)
 	if len(url) > push.MaxReceiptURL {
 		return "" // the console says so where the address is shown
 	}

@@ -86,10 +86,10 @@ type Options struct {
 	Sandbox func(push.Channel) (push.Options, bool)
 	// DialControl judges the addresses that targets bring along, see push.Options.
 	DialControl func(network, address string, c syscall.RawConn) error
-	// ReceiptURL returns the address that a channel's vendor reports to for the
-	// credential with that secret, "" when the installation has no public address.
-	// nil for never.
-	ReceiptURL func(region, channel string, secret models.Secret) string
+	// ReceiptURL returns the address that a channel's vendor, or its simulator in the
+	// sandbox, reports to for the credential with that secret; "" when the
+	// installation has none. nil for never.
+	ReceiptURL func(region, channel string, secret models.Secret, sandbox bool) string
 	// Owner names this process in leases; "" makes a name.
 	Owner string
 	Log   *slog.Logger

@@ -36,7 +36,8 @@ type Sender struct {
 
 // Open returns a Sender for the credential in fields; see push.Spec. Subscriptions name
 // the address to call, so that without o.DialControl it opens only for o.Endpoint: then
-// nothing but that address is called.
+// nothing but that address is called, and subscriptions at a name that is reserved for
+// nothing (.invalid) stand for it: those of virtual browsers outlive a port.
 func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
 	if err := check(fields); err != nil {
 		return nil, err
@@ -76,6 +77,9 @@ func (s *Sender) one(ctx context.Context, m *push.Message, t *push.Target) push.
 	sub, ok := parseSubscription(t.Token)
 	if !ok {
 		return push.Result{Outcome: push.BadTarget, Code: push.CodeBadToken, Text: "this is no subscription of a browser"}
+	}
+	if s.only != "" && sub.stands() {
+		sub.move(s.check)
 	}
 	if s.only != "" && sub.origin != s.only {
 		return push.Result{Outcome: push.BadTarget, Code: push.CodeRefusedAddress, KeepToken: true, Text: "the subscription is not for the push service in use"}

@@ -49,6 +49,23 @@ func parseSubscription(token string) (*subscription, bool) {
 	return &s, err == nil
 }
 
+// stands reports whether the subscription names no real push service: RFC 6761 section
+// 6.4 keeps this domain from ever existing.
+func (s *subscription) stands() bool {
+	return strings.HasSuffix(strings.ToLower(s.url.Hostname()), ".invalid")
+}
+
+// move leads the subscription to another origin.
+func (s *subscription) move(to string) {
+	u, err := url.Parse(to)
+	if err != nil {
+		return // Open has parsed it
+	}
+	there := *s.url
+	there.Scheme, there.Host = u.Scheme, u.Host
+	s.url, s.origin, s.Endpoint = &there, originOf(u), there.String()
+}
+
 // address reads an https address that names a host and nothing unusual.
 func address(raw string) (*url.URL, bool) {
 	for i := range len(raw) {

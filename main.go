@@ -65,7 +65,7 @@ func commands() []command {
 		{"user", "create-main | create-sub | reset-password | setup-link", "manage logins from the command line", userCommand},
 		{"backup", "[folder]", "copy a running SQLite installation, verified; on Postgres print the pg_dump line", backupCommand},
 		{"restore", "[-force] folder", "put such a copy back", restoreCommand},
-		{"sandbox", "[flags]", "run the simulators of the vendors' services alone", sandboxCommand},
+		{"sandbox", "[flags]", "run one vendor's simulator alone", sandboxCommand},
 		{"doctor", "", "say what is wrong with configuration, database, keys, clock and disk", doctorCommand},
 		{"healthcheck", "", "ask the server on LISTEN whether it is well, for containers", healthcheckCommand},
 		{"version", "", "print the version", versionCommand},

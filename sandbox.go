@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,32 +20,47 @@ import (
 
 // sandboxFlags are the flags of `hongyan sandbox`.
 type sandboxFlags struct {
+	channel             string
 	listen, environment string
 	caFile, record      string
 	key, keyID, teamID  string
 	latency, jitter     time.Duration
 	mix                 string
 	goAwayEvery         int
+	account, receipts   string
 }
 
-// sandboxCommand runs the APNs simulator alone, for rehearsals with several
+// alone is a simulator as the command drives it.
+type alone interface {
+	URL() string
+	Settings() sandbox.Settings
+	Set(set sandbox.Settings) error
+	Freeze(on bool)
+	Disconnect()
+	Close() error
+}
+
+// sandboxCommand runs one vendor's simulator alone, for rehearsals with several
 // consoles and for tests that kill the console and count what arrived. While it
-// runs it takes orders on its standard input: freeze, thaw, goaway, disconnect,
+// runs it takes orders on its standard input: freeze, thaw, goaway (APNs), disconnect,
 // latency 50ms, mix Unregistered=1.
 func sandboxCommand(ctx context.Context, call invocation) error {
 	var o sandboxFlags
 	f := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	f.StringVar(&o.listen, "listen", "127.0.0.1:2197", "loopback `address` of the APNs simulator")
-	f.StringVar(&o.environment, "environment", "production", "service it stands for: production or development")
+	f.StringVar(&o.channel, "channel", string(push.APNs), "`vendor`: apns, "+strings.Join(vendorsAlone(), ", "))
+	f.StringVar(&o.listen, "listen", "127.0.0.1:2197", "loopback `address` of the simulator")
+	f.StringVar(&o.environment, "environment", "production", "service that APNs stands for: production or development")
 	f.StringVar(&o.caFile, "ca", "sandbox-ca.pem", "`file` to write the certificate to that clients must trust (SANDBOX_CA_FILE)")
 	f.StringVar(&o.record, "record", "", "`file` to append each push to, one JSON object a line; - is standard output")
-	f.StringVar(&o.key, "key", "", "signing key (.p8 `file`) to accept; without one a key is made beside the certificate")
+	f.StringVar(&o.account, "account", "", "`file` of the app that a vendor other than Apple knows, made where there is none; sandbox-<vendor>.json beside the certificate by default")
+	f.StringVar(&o.receipts, "receipts", "", "`address` entered in the vendor's console, where each push that it took is reported as arrived")
+	f.StringVar(&o.key, "key", "", "APNs: signing key (.p8 `file`) to accept; without one a key is made beside the certificate")
 	f.StringVar(&o.keyID, "key-id", "", "the key's `id`, with -key")
 	f.StringVar(&o.teamID, "team-id", "", "the key's team `id`, with -key")
 	f.DurationVar(&o.latency, "latency", 0, "how long every answer takes")
 	f.DurationVar(&o.jitter, "jitter", 0, "how much longer it may take")
-	f.StringVar(&o.mix, "mix", "", "share of answers by `reason`, in per cent: InternalServerError=2,Unregistered=1")
-	f.IntVar(&o.goAwayEvery, "goaway-every", 0, "end a connection in good order after so many requests")
+	f.StringVar(&o.mix, "mix", "", "share of answers by the vendor's `code`, in per cent: InternalServerError=2,Unregistered=1")
+	f.IntVar(&o.goAwayEvery, "goaway-every", 0, "APNs: end a connection in good order after so many requests")
 	if err := call.flags(f, 0); err != nil {
 		return err
 	}
@@ -57,9 +73,12 @@ func sandboxCommand(ctx context.Context, call invocation) error {
 	return errors.Join(sim.Close(), record.Close())
 }
 
-func startSandbox(call invocation, o sandboxFlags) (*sandbox.APNs, io.Closer, error) {
+func startSandbox(call invocation, o sandboxFlags) (alone, io.Closer, error) {
 	settings := sandbox.Settings{Latency: o.latency, Jitter: o.jitter, GoAwayEvery: o.goAwayEvery}
-	var err error
+	err := o.check(call)
+	if err != nil {
+		return nil, nil, err
+	}
 	if settings.Mix, err = parseMix(o.mix); err != nil {
 		return nil, nil, err
 	}
@@ -70,22 +89,51 @@ func startSandbox(call invocation, o sandboxFlags) (*sandbox.APNs, io.Closer, er
 	if err := os.WriteFile(o.caFile, ca.PEM(), 0o644); err != nil {
 		return nil, nil, err
 	}
-	keys := &sandbox.MemoryKeys{}
-	if err := addKey(call, keys, &o); err != nil {
-		return nil, nil, err
-	}
 	recorder, closer, err := recorderTo(call, o.record)
 	if err != nil {
 		return nil, nil, err
+	}
+	start := startAppleAlone
+	if o.channel != string(push.APNs) {
+		start = startVendorAlone
+	}
+	sim, err := start(call, o, ca, recorder, settings)
+	if err != nil {
+		return nil, nil, errors.Join(err, closer.Close())
+	}
+	return sim, closer, nil
+}
+
+// check finds flags that do not go together.
+func (o *sandboxFlags) check(call invocation) error {
+	fault := ""
+	switch apple := o.channel == string(push.APNs); {
+	case !apple && !slices.Contains(vendorsAlone(), o.channel):
+		fault = "-channel is apns, " + strings.Join(vendorsAlone(), ", ")
+	case !apple && (o.key != "" || o.goAwayEvery != 0):
+		fault = "-key and -goaway-every are for -channel apns"
+	case apple && (o.account != "" || o.receipts != ""):
+		fault = "-account and -receipts are for vendors other than Apple"
+	default:
+		return nil
+	}
+	fmt.Fprintln(call.err, "hongyan sandbox:", fault)
+	return errUsage
+}
+
+func startAppleAlone(call invocation, o sandboxFlags, ca *sandbox.CA, recorder sandbox.Recorder, settings sandbox.Settings) (alone, error) {
+	keys := &sandbox.MemoryKeys{}
+	if err := addKey(call, keys, &o); err != nil {
+		return nil, err
 	}
 	sim, err := sandbox.StartAPNs(sandbox.APNsConfig{
 		Addr: o.listen, Environment: push.Environment(o.environment), CA: ca, Keys: keys, Recorder: recorder, Settings: settings,
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, closer.Close())
+		return nil, err
 	}
 	fmt.Fprintf(call.out, "APNs simulator at %s\nSANDBOX_APNS_ADDR=%s SANDBOX_CA_FILE=%s\n", sim.URL(), strings.TrimPrefix(sim.URL(), "https://"), o.caFile)
-	return sim, closer, nil
+	return sim, nil
 }
 
 // addKey registers the key that the simulator accepts, made here unless given.
@@ -172,7 +220,7 @@ func parseMix(text string) (map[string]float64, error) {
 }
 
 // takeOrders obeys the lines of standard input until it closes.
-func takeOrders(call invocation, sim *sandbox.APNs) {
+func takeOrders(call invocation, sim alone) {
 	lines := bufio.NewScanner(call.in)
 	for lines.Scan() {
 		if err := obey(sim, strings.Fields(lines.Text())); err != nil {
@@ -184,7 +232,7 @@ func takeOrders(call invocation, sim *sandbox.APNs) {
 	}
 }
 
-func obey(sim *sandbox.APNs, order []string) error {
+func obey(sim alone, order []string) error {
 	if len(order) == 0 {
 		return nil
 	}
@@ -199,7 +247,11 @@ func obey(sim *sandbox.APNs, order []string) error {
 		sim.Freeze(false)
 		return nil
 	case "goaway":
-		sim.GoAway()
+		apple, ok := sim.(*sandbox.APNs)
+		if !ok {
+			return errors.New("goaway is for APNs")
+		}
+		apple.GoAway()
 		return nil
 	case "disconnect":
 		sim.Disconnect()

@@ -29,7 +29,13 @@ const rsaBits = 3072
 // derived from the secret key, or kept once where they cannot be, so that every
 // process has the same.
 func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.Account, error) {
-	seed, err := derive(s.secret, "sandbox account "+string(c))
+	return makeAccount(c, s.secret, func() ([]byte, error) { return s.store.SandboxSecret(ctx, string(c), newRSAKey) })
+}
+
+// makeAccount makes an app at a vendor from a secret; key is the RSA key of one whose
+// keys are in a file.
+func makeAccount(c push.Channel, from models.Secret, key func() ([]byte, error)) (sandbox.Account, error) {
+	seed, err := derive(from, "sandbox account "+string(c))
 	if err != nil {
 		return sandbox.Account{}, err
 	}
@@ -55,18 +61,18 @@ func (s *process) sandboxAccount(ctx context.Context, c push.Channel) (sandbox.A
 			a.Fields[push.FieldReceiptActive] = "on"
 		}
 	case push.WebPush:
-		a.Fields, err = webPushKeys(s.secret)
+		a.Fields, err = webPushKeys(from)
 		a.ID = a.Fields["public_key"]
 	case push.FCM:
 		a.ID = "sandbox-" + text[:8]
-		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
+		a.Fields, err = serviceAccount(key, func(key string) map[string]string {
 			return map[string]string{
 				"type": "service_account", "project_id": a.ID, "private_key_id": text[:40], "private_key": key,
 				"client_email": "hongyan@" + a.ID + ".iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
 			}
 		})
 	case push.Harmony:
-		a.Fields, err = s.serviceAccount(ctx, c, func(key string) map[string]string {
+		a.Fields, err = serviceAccount(key, func(key string) map[string]string {
 			return map[string]string{"project_id": id, "key_id": text[:32], "private_key": key, "sub_account": digits(text[20:40])}
 		})
 		if err == nil {
@@ -135,25 +141,27 @@ func digits(text string) string {
 	}, "1"+text[1:])
 }
 
-// serviceAccount is a credential that is a file with an RSA key in it. Making the key
-// takes time, so it is kept.
-func (s *process) serviceAccount(ctx context.Context, c push.Channel, file func(key string) map[string]string) (map[string]string, error) {
-	key, err := s.store.SandboxSecret(ctx, string(c), func() ([]byte, error) {
-		private, err := rsa.GenerateKey(rand.Reader, rsaBits)
-		if err != nil {
-			return nil, err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(private)
-		if err != nil {
-			return nil, err
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-	})
+// serviceAccount is a credential that is a file with an RSA key in it.
+func serviceAccount(key func() ([]byte, error), file func(key string) map[string]string) (map[string]string, error) {
+	private, err := key()
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(file(string(key)))
+	text, err := json.Marshal(file(string(private)))
 	return map[string]string{"service_account": string(text)}, err
+}
+
+// newRSAKey makes the key of a service account. That takes time, so it is kept.
+func newRSAKey() ([]byte, error) {
+	private, err := rsa.GenerateKey(rand.Reader, rsaBits)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 // phoneMaker is handlers.Phones.
@@ -195,15 +203,24 @@ func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]mo
 
 // phoneToken is the token that a vendor would give a virtual phone of that name.
 func (s *process) phoneToken(ctx context.Context, c push.Channel, name string) (string, error) {
+	if c != push.WebPush {
+		return virtualToken(c, "", "", name)
+	}
+	a, err := s.sandboxAccount(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return virtualToken(c, sandbox.WebPushOrigin, a.ID, name)
+}
+
+// virtualToken is a token in the vendor's form; a browser's names the origin of its push
+// service and the app, which has that id there.
+func virtualToken(c push.Channel, origin, app, name string) (string, error) {
 	sum := sha256.Sum256([]byte(string(c) + " " + name))
 	text := hex.EncodeToString(sum[:])
 	switch c {
 	case push.WebPush:
-		a, err := s.sandboxAccount(ctx, c)
-		if err != nil {
-			return "", err
-		}
-		return sandbox.WebPushSubscription(sandbox.WebPushOrigin, a.ID, name)
+		return sandbox.WebPushSubscription(origin, app, name)
 	case push.Vivo:
 		return text[:23], nil
 	case push.Meizu:

@@ -86,7 +86,7 @@ func TestSandboxTakesTheConsolesKey(t *testing.T) {
 		var out strings.Builder
 		sim, record, err := startSandbox(
 			invocation{env: env(map[string]string{"SECRET_KEY": secret, "DATA_DIR": dir}), out: &out, err: &out},
-			sandboxFlags{listen: "127.0.0.1:0", environment: "production", caFile: filepath.Join(dir, "ca.pem")})
+			sandboxFlags{channel: "apns", listen: "127.0.0.1:0", environment: "production", caFile: filepath.Join(dir, "ca.pem")})
 		if err != nil {
 			t.Fatal(err)
 		}

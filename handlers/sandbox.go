@@ -212,6 +212,7 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 			phone = pushes[i].DeviceID
 		}
 	}
+	several := slices.ContainsFunc(pushes, func(p models.SandboxPush) bool { return p.DeviceID != pushes[0].DeviceID })
 	for i := range pushes {
 		p := &pushes[i]
 		n := readNotice(p)
@@ -222,6 +223,9 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 		row := views.SandboxRow{
 			URL: a.Base + "/sandbox?push=" + number(p.ID), Title: n.title, Body: n.body, Phone: deviceName(ctx, &d),
 			Time: k.Short(p.At), FullTime: k.Full(p.At), ISO: k.ISO(p.At), Current: p.ID == chosen,
+		}
+		if several {
+			row.From = row.Phone
 		}
 		row.State, row.Tone = h.pushState(ctx, p, states[n.id])
 		out.Rows = append(out.Rows, row)

@@ -55,13 +55,13 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// An Android app goes through the guide with a vendor's keys and a real phone, without
-// the sandbox.
+// An Android app goes through the guide in the sandbox, or with a vendor's keys and a
+// real phone.
 func TestStartAndroid(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *site) {
 		owner, app, v := androidSite(s, "main")
 		base := appBase(app.ID)
-		v.Get("/start").Has("0/7", "先给 Android 应用填写厂商通道").HasNot("注册一台手机")
+		v.Get("/start").Has("1/7", "添加虚拟手机").HasNot("注册一台手机")
 		v.Submit(base+"/credentials/vivo/new", channelForm(channelValues(t)[push.Vivo])...).To(base + "/config")
 		v.Get("/start").Has("2/7", "已有可用的凭证", "注册一台手机").Link(base + "/client").Link(base + "/config").HasNot("添加虚拟手机")
 		im, _ := s.IMApp(owner, "Whale IM")
@@ -72,6 +72,6 @@ func TestStartAndroid(t *testing.T) {
 		if _, err := s.Store.CredentialTested(t.Context(), owner, models.AppOwner(app.ID), k.ID, k.Revision, "10000", "refused"); err != nil {
 			t.Fatal(err)
 		}
-		v.Get("/start").Has("1/7").HasNot("注册一台手机")
+		v.Get("/start").Has("2/7", "添加虚拟手机").HasNot("注册一台手机")
 	})
 }

@@ -76,6 +76,9 @@ func TestVirtualPhoneAndSettings(t *testing.T) {
 		must(t, err)
 		must(t, s.Bind(ctx, dev, []Binding{signed}))
 
+		if set, err := s.SimulatorSettings(ctx, w.ios.ID); err != nil || set != (SimulatorSettings{Mix: MixAll, Receipts: true}) {
+			t.Errorf("settings before any were saved: %+v, %v", set, err)
+		}
 		set := SimulatorSettings{LatencyMs: 45, ErrorPercent: 2, Mix: MixThrottle}
 		refused(t, s.SetSimulatorSettings(ctx, w.main, w.ios.ID, SimulatorSettings{LatencyMs: 1 << 20, Mix: MixAll}), Invalid, "errors.sandbox.range")
 		refused(t, s.SetSimulatorSettings(ctx, newWorld(t, s, "two").main, w.ios.ID, set), NotFound, "")

@@ -159,3 +159,37 @@ func TestIngestBySecret(t *testing.T) {
 		}
 	})
 }
+
+// The receipt address of a simulator's token is that of its app's sandbox key.
+func TestSandboxReceipts(t *testing.T) {
+	eachDB(t, func(t *testing.T, s *Store) {
+		ctx, w := t.Context(), newWorld(t, s, "lan")
+		scope, _, err := s.ScopeForApp(ctx, w.main, w.android.ID)
+		must(t, err)
+		_, err = s.Register(ctx, scope, Registration{Platform: PlatformAndroid, Routes: []RouteInput{{Channel: "xm", Environment: EnvironmentSandbox, Token: "one"}}})
+		must(t, err)
+		key := CredentialInput{Channel: "xm", Environment: EnvironmentProduction, Kind: "xm", Fields: map[string]string{"key": "k"}, Receipts: true}
+		save := func() int64 {
+			t.Helper()
+			saved, err := s.SaveCredentials(ctx, w.main, AppOwner(w.android.ID), key)
+			must(t, err)
+			return saved[0].ID
+		}
+		save()
+		_, _, err = s.SandboxReceipts(ctx, "xm", "one")
+		refused(t, err, NotFound, "") // the real key's address is not for simulators
+		key.Environment, key.Receipts = EnvironmentSandbox, false
+		save()
+		_, _, err = s.SandboxReceipts(ctx, "xm", "one")
+		refused(t, err, NotFound, "")
+		key.Receipts = true
+		want, err := s.ReceiptSecret(ctx, w.main, AppOwner(w.android.ID), save())
+		must(t, err)
+		region, got, err := s.SandboxReceipts(ctx, "xm", "one")
+		if err != nil || got != want || region != w.android.Region {
+			t.Errorf("another address, in %s: %v", region, err)
+		}
+		_, _, err = s.SandboxReceipts(ctx, "xm", "two")
+		refused(t, err, NotFound, "")
+	})
+}

@@ -107,6 +107,11 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	refused("another address than the installation's", send(l.options(), other.URL))
+	refused("a name like a reserved one", send(l.options(), "https://invalid.example"))
+	// A name that is reserved for nothing stands for the installation's own address.
+	if r := send(l.options(), sandbox.WebPushOrigin); r.Outcome != push.Accepted {
+		t.Errorf("a subscription that names no port: %+v", r)
+	}
 	o = l.options()
 	o.DialControl = nil
 	if r := send(o, l.sim.URL()); r.Outcome != push.Accepted {

@@ -124,13 +124,13 @@ func (s *Store) SandboxReceipts(ctx context.Context, channel, token string) (reg
 	err = s.read(ctx).Where("owner_kind = ? AND owner_id = ? AND channel = ? AND environment = ? AND package_name = ''",
 		ownerApp, r.AppID, channel, EnvironmentSandbox).Take(&c).Error
 	if err != nil {
-		return "", "", found(err, "credential")
+		return "", "", found(err, "")
 	}
 	if secret, err = s.receiptSecret(&c); err != nil {
 		return "", "", err
 	}
 	if secret == "" {
-		return "", "", notFound("credential")
+		return "", "", notFound("")
 	}
 	var a App
 	if err := s.read(ctx).Where("id = ? AND deleted_at IS NULL", r.AppID).Take(&a).Error; err != nil {

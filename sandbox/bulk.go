@@ -93,6 +93,13 @@ func (s *Simulator) recordBulk(ctx context.Context, b *bulk, status int, code fu
 	}
 }
 
+// retryAfter puts the settings' Retry-After on an answer.
+func retryAfter(w http.ResponseWriter, set Settings) {
+	if set.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(set.RetryAfter.Seconds())))
+	}
+}
+
 // answerJSON writes v as the answer.
 func answerJSON(w http.ResponseWriter, status int, v any) {
 	body, _ := json.Marshal(v) // our own plain types

@@ -79,7 +79,7 @@ func (h *console) brands(ctx context.Context, a appPage) []ui.Option {
 	}
 	out := make([]ui.Option, 0, len(channels))
 	for _, c := range channels {
-		out = append(out, ui.Option{Value: string(c), Label: locale.T(ctx, "sandbox.brand_"+string(c))})
+		out = append(out, ui.Option{Value: string(c), Label: locale.T(ctx, "sandbox.brands."+string(c))})
 	}
 	return out
 }

@@ -44,13 +44,16 @@ type Bridge struct {
 	ID string
 	// Path is what follows the secret in the ingest address.
 	Path string
+	// Tokens says that the server addresses devices by token: the IM app then
+	// chooses what its tokens are, and may register app or server ids.
+	Tokens bool
 	// Name and Help are catalog keys: what the server is called, and in a
 	// sentence when to choose it.
 	Name, Help string
 	// Setup returns the steps of connecting the server to this ingest address.
 	Setup func(address string) []SetupStep
 	// Sample returns a request as the server would send it, for the sandbox: a
-	// text message from one user to another.
+	// text message from one user to another, or to his device's token.
 	Sample func(from, to, id, text string, now time.Time) SampleRequest
 }
 
@@ -64,6 +67,7 @@ type SetupStep struct {
 
 // SampleRequest is a POST to an ingest address.
 type SampleRequest struct {
+	Path  string // that follows the secret; "" for the bridge's Path
 	Query string // without "?", may be empty
 	Body  []byte // JSON
 }
@@ -105,6 +109,22 @@ type protocol interface {
 	refuse(echo.Context, *apiError) error
 }
 
+// routed is a protocol with more addresses than its Path.
+type routed interface {
+	protocol
+	// routes lists them; their handlers may be those of the ingestHandler.
+	routes(*ingestHandler) []bridgeRoute
+}
+
+// bridgeRoute is one more address of a bridge.
+type bridgeRoute struct {
+	method string
+	// path is below the secret, or with root a whole one.
+	path    string
+	root    bool
+	handler echo.HandlerFunc
+}
+
 // ingestRequest is what a protocol sees of an HTTP request: all of it that a parser may
 // depend on.
 type ingestRequest struct {
@@ -112,6 +132,8 @@ type ingestRequest struct {
 	header http.Header
 	body   []byte // decompressed
 	now    time.Time
+	// device is the part of the address that names a device, where one does.
+	device string
 	// language is the account's, for what a message does not say itself.
 	language string
 }
@@ -127,6 +149,9 @@ type intake struct {
 	// at maps what the protocol answers about to an index of messages, or -1.
 	// Only protocols that answer item by item use it.
 	at []int
+	// names holds the app or server id that each message came with, for requests
+	// whose address holds no secret; parallel to messages, or empty.
+	names []string
 }
 
 // drop counts n things that will not be stored.
@@ -144,4 +169,6 @@ func (in *intake) drop(outcome string, n int) {
 type ingestResult struct {
 	intake
 	models.Accepted
+	// fates says what is known of each message's token; parallel to messages.
+	fates []models.TokenFate
 }

@@ -92,7 +92,9 @@ func BridgeByID(id string) (Bridge, bool) {
 }
 
 // bridges is the one list of bridges.
-func bridges() []protocol { return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}} }
+func bridges() []protocol {
+	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}}
+}
 
 // protocol is one IM server's way of handing over messages.
 type protocol interface {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,6 +19,8 @@ type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
 	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
+	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
+	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
 }

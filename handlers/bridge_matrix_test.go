@@ -16,6 +16,12 @@ import (
 	"hongyan/models"
 )
 
+// Numbers as they are passed on.
+const (
+	number1 = json.Number("1")
+	number2 = json.Number("2")
+)
+
 // tokenRequest is a request to a bridge that addresses devices.
 func tokenRequest(body []byte) ingestRequest {
 	return ingestRequest{header: http.Header{}, body: body, now: testNow(), language: models.LanguageChinese}

@@ -45,6 +45,9 @@ func (h *ingestHandler) locate(ctx context.Context, in models.Ingest, msgs []mod
 	return kept, fates, nil
 }
 
+// addressOf is what requests without a secret are limited by.
+func addressOf(c echo.Context) string { return web.AddressKey(c.RealIP()) }
+
 // maxNames is how many app ids one request may name; servers send one.
 const maxNames = 8
 
@@ -54,7 +57,7 @@ const maxNames = 8
 // that does not exist are answered alike: as unknown tokens.
 func (h *ingestHandler) named(p protocol) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		from := web.AddressKey(c.RealIP())
+		from := addressOf(c)
 		if !h.namedAddress.Allow(from) {
 			return h.refuse(c, p, tooMany())
 		}

@@ -93,7 +93,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}}
+	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}}
 }
 
 // protocol is one IM server's way of handing over messages.

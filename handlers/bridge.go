@@ -93,7 +93,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}}
+	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}}
 }
 
 // protocol is one IM server's way of handing over messages.
@@ -116,6 +116,12 @@ type routed interface {
 	protocol
 	// routes lists them; their handlers may be those of the ingestHandler.
 	routes(*ingestHandler) []bridgeRoute
+}
+
+// rawProtocol is a protocol whose body is bytes for the app: it is not decompressed.
+type rawProtocol interface {
+	protocol
+	rawLimit() int64
 }
 
 // bridgeRoute is one more address of a bridge.

@@ -155,7 +155,7 @@ func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake)
 
 // read parses the request's body.
 func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intake, error) {
-	r, err := h.request(c, language)
+	r, err := h.request(c, p, language)
 	if err != nil {
 		return intake{}, err
 	}
@@ -163,8 +163,14 @@ func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intak
 }
 
 // request reads what a parser sees.
-func (h *ingestHandler) request(c echo.Context, language string) (ingestRequest, error) {
-	body, err := readBody(c, maxBridgeBody, maxBridgeLength)
+func (h *ingestHandler) request(c echo.Context, p protocol, language string) (ingestRequest, error) {
+	var body []byte
+	var err error
+	if raw, ok := p.(rawProtocol); ok {
+		body, err = readRaw(c, raw.rawLimit())
+	} else {
+		body, err = readBody(c, maxBridgeBody, maxBridgeLength)
+	}
 	if err != nil {
 		return ingestRequest{}, err
 	}

@@ -253,7 +253,7 @@ func (h *ingestHandler) mattermostAckNamed(p mattermostProxy) echo.HandlerFunc {
 }
 
 func (h *ingestHandler) acknowledged(c echo.Context, p mattermostProxy, take func(id string, at time.Time) error) error {
-	r, err := h.request(c, "")
+	r, err := h.request(c, p, "")
 	if err != nil {
 		return h.refuse(c, p, err)
 	}

@@ -61,7 +61,7 @@ func (h *ingestHandler) named(p protocol) echo.HandlerFunc {
 		if !h.namedAddress.Allow(from) {
 			return h.refuse(c, p, tooMany())
 		}
-		r, err := h.request(c, models.LanguageChinese)
+		r, err := h.request(c, p, models.LanguageChinese)
 		if err != nil {
 			return h.refuse(c, p, err)
 		}

@@ -9,6 +9,7 @@
 //	POST /im/{secret}/{path}
 //	  secret → IM app (404)  ·  address allow-list (403)  ·  body, gzip (413, 400)
 //	  parse → messages, and what was dropped and why
+//	  tokens → devices: alive, dead or unknown (bridge_tokens.go)
 //	  no authorization → the protocol's answer, nothing stored
 //	  Store.Accept → committed, or 503
 //	  the protocol's answer
@@ -93,7 +94,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}}
+	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}}
 }
 
 // protocol is one IM server's way of handing over messages.
@@ -160,6 +161,10 @@ type intake struct {
 	// names holds the app or server id that each message came with, for requests
 	// whose address holds no secret; parallel to messages, or empty.
 	names []string
+	// user is the message for a user whose tokens the IM server registered here; kinds
+	// are the server's words for the tokens, parallel to messages.
+	user  *userMessage
+	kinds []string
 }
 
 // drop counts n things that will not be stored.

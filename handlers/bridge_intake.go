@@ -21,6 +21,9 @@ type IngestStore interface {
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
 	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
 	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
+	UserTokens(ctx context.Context, in models.Ingest, account string) ([]models.UserToken, error)
+	AddUserToken(ctx context.Context, in models.Ingest, account string, token models.UserToken) error
+	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
 }
@@ -80,7 +83,11 @@ func (h *ingestHandler) through(p protocol) echo.HandlerFunc {
 // authenticate finds the IM app behind the secret in the path. Whoever asks for
 // addresses that do not exist is slowed, but never an address known to be good.
 func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
-	secret, now, from := c.Param("secret"), h.Now(), web.AddressKey(c.RealIP())
+	return h.authenticateSecret(c, c.Param("secret"))
+}
+
+func (h *ingestHandler) authenticateSecret(c echo.Context, secret string) (models.Ingest, error) {
+	now, from := h.Now(), web.AddressKey(c.RealIP())
 	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {
 		return models.Ingest{}, &apiError{status: http.StatusTooManyRequests, code: "too_many_requests", wait: retryLater}
 	}
@@ -138,6 +145,11 @@ func (h *ingestHandler) allowed(c echo.Context, in models.Ingest) error {
 
 // store finds the devices of tokens, stores what can reach somebody and counts all.
 func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake) (ingestResult, error) {
+	if got.user != nil {
+		if err := h.addUserTokens(ctx, in, &got); err != nil {
+			return ingestResult{intake: got}, err
+		}
+	}
 	out := ingestResult{intake: got}
 	msgs, fates, err := h.locate(ctx, in, got.messages)
 	if err != nil {
@@ -149,6 +161,10 @@ func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake)
 	h.countAccepted(in, msgs, out.Accepted)
 	if err != nil {
 		h.count(in, models.IngestRefused, len(msgs)-len(out.IDs))
+		return out, err
+	}
+	if got.user != nil {
+		err = h.dropDeadTokens(ctx, in, &out)
 	}
 	return out, err
 }

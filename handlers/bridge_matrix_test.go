@@ -22,6 +22,8 @@ const (
 	number2 = json.Number("2")
 )
 
+func num(n int) json.Number { return json.Number(strconv.Itoa(n)) }
+
 // tokenRequest is a request to a bridge that addresses devices.
 func tokenRequest(body []byte) ingestRequest {
 	return ingestRequest{header: http.Header{}, body: body, now: testNow(), language: models.LanguageChinese}

@@ -342,6 +342,9 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 		if err := t.Where("owner_kind = ? AND owner_id = ?", ownerIM, id).Delete(&Credential{}).Error; err != nil {
 			return err
 		}
+		if err := t.Exec("DELETE FROM im_app_tokens WHERE im_app_id = ?", id).Error; err != nil {
+			return err
+		}
 		now := t.now()
 		m.DeletedAt = &now
 		if err := t.setIMAppNames(m); err != nil {

@@ -13,3 +13,14 @@ CREATE TABLE im_app_names (
     PRIMARY KEY (bridge, name)
 );
 CREATE INDEX im_app_names_app ON im_app_names (im_app_id);
+
+-- Tokens that an IM server registered for its users, where the push service keeps them
+-- for it (Zulip). kind is the server's word for the token: gcm or apns.
+CREATE TABLE im_app_tokens (
+    im_app_id  bigint NOT NULL REFERENCES im_apps (id),
+    account    text NOT NULL,
+    kind       text NOT NULL,
+    token      text NOT NULL,
+    created_at datetime NOT NULL,
+    PRIMARY KEY (im_app_id, account, kind, token)
+);

@@ -278,7 +278,7 @@ func (a auditWords) word(field, v string) string {
 	case "hook_kind":
 		return locale.T(a.ctx, "alerts.kind."+v)
 	case "addressing":
-		return locale.T(a.ctx, "im_apps.addressing_"+v)
+		return addressingWord(a.ctx, v)
 	case "fanout":
 		return locale.T(a.ctx, "auditlog.fanout."+v)
 	case "text_mode":

@@ -42,11 +42,17 @@ func bridgeOptions(ctx context.Context) []c.Option {
 }
 
 func addressingOptions(ctx context.Context) []c.Option {
-	option := func(value string) c.Option {
-		key := "im_apps.addressing_" + value
-		return c.Option{Value: value, Label: locale.T(ctx, key), Note: locale.T(ctx, key+"_note"), Default: value == models.AddressDevice}
+	return []c.Option{
+		{Value: models.AddressDevice, Label: addressingWord(ctx, models.AddressDevice), Note: locale.T(ctx, "im_apps.addressing_device_note"), Default: true},
+		{Value: models.AddressVendor, Label: addressingWord(ctx, models.AddressVendor), Note: locale.T(ctx, "im_apps.addressing_vendor_note")},
 	}
-	return []c.Option{option(models.AddressDevice), option(models.AddressVendor)}
+}
+
+func addressingWord(ctx context.Context, addressing string) string {
+	if addressing == models.AddressVendor {
+		return locale.T(ctx, "im_apps.addressing_vendor")
+	}
+	return locale.T(ctx, "im_apps.addressing_device")
 }
 
 // outcomeWords says what became of what an IM server posted.
@@ -239,7 +245,7 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 		p.BridgeHelp = locale.T(std, b.Help)
 		p.Address = strings.TrimSuffix(h.publicURL(ctx)+"/im/"+secret+"/"+b.Path, "/")
 		if b.Tokens {
-			p.Addressing, p.Names = locale.T(std, "im_apps.addressing_"+m.Addressing), strings.Fields(m.Names)
+			p.Addressing, p.Names = addressingWord(std, m.Addressing), strings.Fields(m.Names)
 		}
 		for _, s := range b.Setup(p.Address) {
 			p.Steps = append(p.Steps, views.SetupStep{Text: locale.T(std, s.Text), Code: s.Code})

@@ -277,6 +277,8 @@ func (a auditWords) word(field, v string) string {
 		return locale.T(a.ctx, "alerts.event."+v)
 	case "hook_kind":
 		return locale.T(a.ctx, "alerts.kind."+v)
+	case "addressing":
+		return addressingWord(a.ctx, v)
 	case "fanout":
 		return locale.T(a.ctx, "auditlog.fanout."+v)
 	case "text_mode":

@@ -9,6 +9,7 @@
 //	POST /im/{secret}/{path}
 //	  secret → IM app (404)  ·  address allow-list (403)  ·  body, gzip (413, 400)
 //	  parse → messages, and what was dropped and why
+//	  tokens → devices: alive, dead or unknown (bridge_tokens.go)
 //	  no authorization → the protocol's answer, nothing stored
 //	  Store.Accept → committed, or 503
 //	  the protocol's answer
@@ -44,13 +45,16 @@ type Bridge struct {
 	ID string
 	// Path is what follows the secret in the ingest address.
 	Path string
+	// Tokens says that the server addresses devices by token: the IM app then
+	// chooses what its tokens are, and may register app or server ids.
+	Tokens bool
 	// Name and Help are catalog keys: what the server is called, and in a
 	// sentence when to choose it.
 	Name, Help string
 	// Setup returns the steps of connecting the server to this ingest address.
 	Setup func(address string) []SetupStep
 	// Sample returns a request as the server would send it, for the sandbox: a
-	// text message from one user to another.
+	// text message from one user to another, or to his device's token.
 	Sample func(from, to, id, text string, now time.Time) SampleRequest
 }
 
@@ -64,6 +68,7 @@ type SetupStep struct {
 
 // SampleRequest is a POST to an ingest address.
 type SampleRequest struct {
+	Path  string // that follows the secret; "" for the bridge's Path
 	Query string // without "?", may be empty
 	Body  []byte // JSON
 }
@@ -88,7 +93,9 @@ func BridgeByID(id string) (Bridge, bool) {
 }
 
 // bridges is the one list of bridges.
-func bridges() []protocol { return []protocol{wukongIM{}, genericBridge{}} }
+func bridges() []protocol {
+	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}}
+}
 
 // protocol is one IM server's way of handing over messages.
 type protocol interface {
@@ -105,6 +112,28 @@ type protocol interface {
 	refuse(echo.Context, *apiError) error
 }
 
+// routed is a protocol with more addresses than its Path.
+type routed interface {
+	protocol
+	// routes lists them; their handlers may be those of the ingestHandler.
+	routes(*ingestHandler) []bridgeRoute
+}
+
+// rawProtocol is a protocol whose body is bytes for the app: it is not decompressed.
+type rawProtocol interface {
+	protocol
+	rawLimit() int64
+}
+
+// bridgeRoute is one more address of a bridge.
+type bridgeRoute struct {
+	method string
+	// path is below the secret, or with root a whole one.
+	path    string
+	root    bool
+	handler echo.HandlerFunc
+}
+
 // ingestRequest is what a protocol sees of an HTTP request: all of it that a parser may
 // depend on.
 type ingestRequest struct {
@@ -112,6 +141,8 @@ type ingestRequest struct {
 	header http.Header
 	body   []byte // decompressed
 	now    time.Time
+	// device is the part of the address that names a device, where one does.
+	device string
 	// language is the account's, for what a message does not say itself.
 	language string
 }
@@ -127,6 +158,13 @@ type intake struct {
 	// at maps what the protocol answers about to an index of messages, or -1.
 	// Only protocols that answer item by item use it.
 	at []int
+	// names holds the app or server id that each message came with, for requests
+	// whose address holds no secret; parallel to messages, or empty.
+	names []string
+	// user is the message for a user whose tokens the IM server registered here; kinds
+	// are the server's words for the tokens, parallel to messages.
+	user  *userMessage
+	kinds []string
 }
 
 // drop counts n things that will not be stored.
@@ -144,4 +182,6 @@ func (in *intake) drop(outcome string, n int) {
 type ingestResult struct {
 	intake
 	models.Accepted
+	// fates says what is known of each message's token; parallel to messages.
+	fates []models.TokenFate
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,6 +17,13 @@ import (
 // IngestStore is what the bridges need of models.Store.
 type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
+	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
+	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
+	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
+	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
+	UserTokens(ctx context.Context, in models.Ingest, account string) ([]models.UserToken, error)
+	AddUserToken(ctx context.Context, in models.Ingest, account string, token models.UserToken) error
+	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
 }
@@ -25,6 +33,8 @@ type ingestHandler struct {
 	Machine
 	unknown *web.Limiter
 	good    *goodSecrets
+	// namedAddress and namedApp are for addresses without a secret.
+	namedAddress, namedApp *web.Limiter
 }
 
 func newIngestHandler(m Machine) *ingestHandler {
@@ -32,6 +42,9 @@ func newIngestHandler(m Machine) *ingestHandler {
 		Machine: m,
 		unknown: m.limiter(m.Rates.UnknownSecrets),
 		good:    &goodSecrets{},
+
+		namedAddress: m.limiter(m.Rates.NamedAddress),
+		namedApp:     m.limiter(m.Rates.NamedApp),
 	}
 }
 
@@ -70,7 +83,11 @@ func (h *ingestHandler) through(p protocol) echo.HandlerFunc {
 // authenticate finds the IM app behind the secret in the path. Whoever asks for
 // addresses that do not exist is slowed, but never an address known to be good.
 func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
-	secret, now, from := c.Param("secret"), h.Now(), web.AddressKey(c.RealIP())
+	return h.authenticateSecret(c, c.Param("secret"))
+}
+
+func (h *ingestHandler) authenticateSecret(c echo.Context, secret string) (models.Ingest, error) {
+	now, from := h.Now(), web.AddressKey(c.RealIP())
 	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {
 		return models.Ingest{}, &apiError{status: http.StatusTooManyRequests, code: "too_many_requests", wait: retryLater}
 	}
@@ -88,9 +105,8 @@ func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
 
 // serve takes one request of an authenticated IM app.
 func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) error {
-	if !addressAllowed(in.AllowIPs(), c.RealIP()) {
-		h.count(in, models.IngestRefused, 1)
-		return h.refuse(c, p, &apiError{status: http.StatusForbidden, code: "address_not_allowed"})
+	if err := h.allowed(c, in); err != nil {
+		return h.refuse(c, p, err)
 	}
 	got, err := h.read(c, p, in.Language())
 	if err != nil {
@@ -108,23 +124,76 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 		h.count(in, models.IngestUnauthorized, len(got.messages))
 		return p.unauthorized(c, got)
 	}
-	done, err := h.accept(c.Request().Context(), in, got.messages)
-	h.countAccepted(in, got.messages, done)
+	done, err := h.store(c.Request().Context(), in, got)
 	if err != nil {
-		h.count(in, models.IngestRefused, len(got.messages)-len(done.IDs))
 		return h.refuse(c, p, err)
 	}
-	return p.answer(c, ingestResult{intake: got, Accepted: done})
+	if in.Sample() { // the console asks, in words of its own
+		return c.JSON(http.StatusOK, map[string]int{"accepted": done.New})
+	}
+	return p.answer(c, done)
+}
+
+// allowed checks the IM app's allow-list.
+func (h *ingestHandler) allowed(c echo.Context, in models.Ingest) error {
+	if addressAllowed(in.AllowIPs(), c.RealIP()) {
+		return nil
+	}
+	h.count(in, models.IngestRefused, 1)
+	return &apiError{status: http.StatusForbidden, code: "address_not_allowed"}
+}
+
+// store finds the devices of tokens, stores what can reach somebody and counts all.
+func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake) (ingestResult, error) {
+	if got.user != nil {
+		if err := h.addUserTokens(ctx, in, &got); err != nil {
+			return ingestResult{intake: got}, err
+		}
+	}
+	out := ingestResult{intake: got}
+	msgs, fates, err := h.locate(ctx, in, got.messages)
+	if err != nil {
+		h.count(in, models.IngestRefused, len(got.messages))
+		return out, err
+	}
+	out.fates = fates
+	out.Accepted, err = h.accept(ctx, in, msgs)
+	h.countAccepted(in, msgs, out.Accepted)
+	if err != nil {
+		h.count(in, models.IngestRefused, len(msgs)-len(out.IDs))
+		return out, err
+	}
+	if got.user != nil {
+		err = h.dropDeadTokens(ctx, in, &out)
+	}
+	return out, err
 }
 
 // read parses the request's body.
 func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intake, error) {
-	body, err := readBody(c, maxBridgeBody, maxBridgeLength)
+	r, err := h.request(c, p, language)
 	if err != nil {
 		return intake{}, err
 	}
+	return p.parse(r)
+}
+
+// request reads what a parser sees.
+func (h *ingestHandler) request(c echo.Context, p protocol, language string) (ingestRequest, error) {
+	var body []byte
+	var err error
+	if raw, ok := p.(rawProtocol); ok {
+		body, err = readRaw(c, raw.rawLimit())
+	} else {
+		body, err = readBody(c, maxBridgeBody, maxBridgeLength)
+	}
+	if err != nil {
+		return ingestRequest{}, err
+	}
 	r := c.Request()
-	return p.parse(ingestRequest{query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language})
+	return ingestRequest{
+		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language, device: c.Param("device"),
+	}, nil
 }
 
 // accept stores messages, as many at a time as one commit takes. All are stored

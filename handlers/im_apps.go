@@ -41,6 +41,20 @@ func bridgeOptions(ctx context.Context) []c.Option {
 	return out
 }
 
+func addressingOptions(ctx context.Context) []c.Option {
+	return []c.Option{
+		{Value: models.AddressDevice, Label: addressingWord(ctx, models.AddressDevice), Note: locale.T(ctx, "im_apps.addressing_device_note"), Default: true},
+		{Value: models.AddressVendor, Label: addressingWord(ctx, models.AddressVendor), Note: locale.T(ctx, "im_apps.addressing_vendor_note")},
+	}
+}
+
+func addressingWord(ctx context.Context, addressing string) string {
+	if addressing == models.AddressVendor {
+		return locale.T(ctx, "im_apps.addressing_vendor")
+	}
+	return locale.T(ctx, "im_apps.addressing_device")
+}
+
 // outcomeWords says what became of what an IM server posted.
 func outcomeWords(ctx context.Context, outcome string) (label, note string, tone c.Tone) {
 	switch outcome {
@@ -56,6 +70,10 @@ func outcomeWords(ctx context.Context, outcome string) (label, note string, tone
 		return locale.T(ctx, "im_apps.in_badge"), locale.T(ctx, "im_apps.in_badge_note"), c.Info
 	case models.IngestSkipped:
 		return locale.T(ctx, "im_apps.in_skipped"), locale.T(ctx, "im_apps.in_skipped_note"), c.Mute
+	case models.IngestDead:
+		return locale.T(ctx, "im_apps.in_dead"), locale.T(ctx, "im_apps.in_dead_note"), c.Mute
+	case models.IngestUnknown:
+		return locale.T(ctx, "im_apps.in_unknown"), locale.T(ctx, "im_apps.in_unknown_note"), c.Warn
 	case models.IngestInvalid:
 		return locale.T(ctx, "im_apps.in_invalid"), locale.T(ctx, "im_apps.in_invalid_note"), c.Warn
 	case models.IngestRefused:
@@ -118,12 +136,15 @@ type imAppForm struct {
 	SDKAppID string `form:"sdk_app_id"`
 	Bridge   string `form:"bridge"`
 	AllowIPs string `form:"allow_ips"`
+	// Addressing is what the tokens are, Names the app or server ids.
+	Addressing string `form:"addressing"`
+	Names      string `form:"names"`
 }
 
 // input returns what models take; an SDKAppID that is no number becomes one that
 // models refuse with the right words.
 func (f imAppForm) input() models.IMAppInput {
-	in := models.IMAppInput{Name: f.Name, Bridge: f.Bridge, AllowIPs: f.AllowIPs}
+	in := models.IMAppInput{Name: f.Name, Bridge: f.Bridge, AllowIPs: f.AllowIPs, Addressing: f.Addressing, Names: f.Names}
 	if f.SDKAppID != "" {
 		id, err := strconv.ParseInt(f.SDKAppID, 10, 64)
 		if err != nil || id == 0 {
@@ -146,7 +167,8 @@ func (h *console) imAppsDialog(ctx echo.Context, status int, dialog templ.Compon
 func newIMAppDialog(ctx context.Context, f imAppForm, faults c.FormErrors) templ.Component {
 	return views.IMAppDialog(views.IMAppForm{
 		Action: "/im-apps/new", CloseURL: "/im-apps", Name: f.Name, SDKAppID: f.SDKAppID, Bridge: f.Bridge,
-		AllowIPs: f.AllowIPs, Bridges: bridgeOptions(ctx), MaxName: models.MaxIMAppName, Errors: faults,
+		AllowIPs: f.AllowIPs, Addressing: f.Addressing, Addressings: addressingOptions(ctx), Names: f.Names,
+		Bridges: bridgeOptions(ctx), MaxName: models.MaxIMAppName, Errors: faults,
 	})
 }
 
@@ -221,7 +243,10 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 	}
 	if b, ok := BridgeByID(m.Bridge); ok {
 		p.BridgeHelp = locale.T(std, b.Help)
-		p.Address = h.publicURL(ctx) + "/im/" + secret + "/" + b.Path
+		p.Address = strings.TrimSuffix(h.publicURL(ctx)+"/im/"+secret+"/"+b.Path, "/")
+		if b.Tokens {
+			p.Addressing, p.Names = addressingWord(std, m.Addressing), strings.Fields(m.Names)
+		}
 		for _, s := range b.Setup(p.Address) {
 			p.Steps = append(p.Steps, views.SetupStep{Text: locale.T(std, s.Text), Code: s.Code})
 		}
@@ -285,7 +310,7 @@ func (h *console) imAppStats(ctx context.Context, clock clock, who models.Actor,
 		}
 	}
 	for _, outcome := range []string{
-		models.IngestAccepted, models.IngestUnauthorized, models.IngestRefused, models.IngestInvalid, models.IngestBadge,
+		models.IngestAccepted, models.IngestUnauthorized, models.IngestRefused, models.IngestInvalid, models.IngestUnknown, models.IngestDead, models.IngestBadge,
 		models.IngestDuplicate, models.IngestSender, models.IngestSkipped,
 	} {
 		// 未授权 always stands here: its zero is an answer too.

@@ -46,8 +46,21 @@ func (m Machine) Mount(s *web.Server) {
 	im.POST("/:secret", web.ByKey, m.machine(in.own)) // the IM app's own bridge, for servers that take a bare address
 	im.POST("/:secret/", web.ByKey, m.machine(in.own))
 	for _, p := range bridges() {
-		im.POST("/:secret/"+p.bridge().Path, web.ByKey, m.machine(in.through(p)))
-		im.POST("/:secret/"+p.bridge().Path+"/", web.ByKey, m.machine(in.through(p)))
+		if path := p.bridge().Path; path != "" { // else the bare address is the only one
+			im.POST("/:secret/"+path, web.ByKey, m.machine(in.through(p)))
+			im.POST("/:secret/"+path+"/", web.ByKey, m.machine(in.through(p)))
+		}
+		r, ok := p.(routed)
+		if !ok {
+			continue
+		}
+		for _, x := range r.routes(in) {
+			if x.root { // no secret in the path: the request names an app, or signs in
+				s.API(x.path, statusWriter(p)).Add(x.method, "", web.ByKey, m.machine(x.handler))
+			} else {
+				im.Add(x.method, "/:secret/"+x.path, web.ByKey, m.machine(x.handler))
+			}
+		}
 	}
 
 	// Vendors: the secret in the path is the key, and where they sign, the signature.
@@ -108,7 +121,10 @@ type Rates struct {
 	// exist. Requests with a good secret are never limited, so that the backlog of
 	// an IM server is taken as fast as it can be stored.
 	UnknownSecrets Rate
-	// UnknownReceipts is the same for receipt addresses.
+	// NamedAddress and NamedApp are for requests whose address holds no secret: per
+	// address, and per address and app or server id.
+	NamedAddress, NamedApp Rate
+	// UnknownReceipts is like UnknownSecrets, for receipt addresses.
 	UnknownReceipts Rate
 	// DeviceAddress and DeviceApp are for the device API: per address, which many
 	// phones share behind a carrier, and per app.
@@ -119,6 +135,8 @@ type Rates struct {
 func DefaultRates() Rates {
 	return Rates{
 		UnknownSecrets:  Rate{Every: 500 * time.Millisecond, Burst: 30},
+		NamedAddress:    Rate{Every: 2 * time.Millisecond, Burst: 1000},
+		NamedApp:        Rate{Every: 5 * time.Millisecond, Burst: 500},
 		UnknownReceipts: Rate{Every: 500 * time.Millisecond, Burst: 30},
 		DeviceAddress:   Rate{Every: 20 * time.Millisecond, Burst: 200},
 		DeviceApp:       Rate{Every: time.Millisecond, Burst: 3000},
@@ -127,3 +145,11 @@ func DefaultRates() Rates {
 
 // limiter makes the web kit's limiter of a Rate.
 func (m Machine) limiter(r Rate) *web.Limiter { return web.NewLimiter(r.Every, r.Burst, m.Now) }
+
+// statusWriter answers what Echo finds wrong below a bridge's own address (a method
+// that it does not take) in the protocol's form.
+func statusWriter(p protocol) web.ErrorWriter {
+	return func(c echo.Context, status int, _, _ string) error {
+		return p.refuse(c, httpError(echo.NewHTTPError(status)))
+	}
+}

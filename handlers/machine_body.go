@@ -25,6 +25,21 @@ const codeWrongType = "wrong_type"
 // readBody returns the request's body, decompressed. limit is for the bytes sent,
 // length for what they decompress to.
 func readBody(c echo.Context, limit, length int64) ([]byte, error) {
+	body, err := readRaw(c, limit)
+	if err != nil {
+		return nil, err
+	}
+	switch strings.ToLower(strings.TrimSpace(c.Request().Header.Get(echo.HeaderContentEncoding))) {
+	case "", "identity":
+		return body, nil
+	case "gzip", "x-gzip":
+		return unzip(body, length)
+	}
+	return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "unsupported_encoding"}
+}
+
+// readRaw returns the request's body as it was sent.
+func readRaw(c echo.Context, limit int64) ([]byte, error) {
 	r := c.Request()
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
@@ -40,13 +55,7 @@ func readBody(c echo.Context, limit, length int64) ([]byte, error) {
 	if int64(len(body)) > limit {
 		return nil, tooLarge(limit)
 	}
-	switch strings.ToLower(strings.TrimSpace(r.Header.Get(echo.HeaderContentEncoding))) {
-	case "", "identity":
-		return body, nil
-	case "gzip", "x-gzip":
-		return unzip(body, length)
-	}
-	return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "unsupported_encoding"}
+	return body, nil
 }
 
 func unzip(packed []byte, length int64) ([]byte, error) {

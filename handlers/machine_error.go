@@ -173,10 +173,15 @@ func writeStatus(c echo.Context, status int, _, _ string) error {
 
 // writeError answers e.
 func writeError(c echo.Context, e *apiError) error {
+	retryAfter(c, e)
+	return c.JSON(e.status, map[string]any{"error": errorBody(c, e)})
+}
+
+// retryAfter says how long a caller should wait, where e does.
+func retryAfter(c echo.Context, e *apiError) {
 	if e.wait > 0 {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	}
-	return c.JSON(e.status, map[string]any{"error": errorBody(c, e)})
 }
 
 // errorText is the part of an answer that tells of an error.

@@ -75,6 +75,16 @@ func (s sandboxState) account() string {
 	return ""
 }
 
+// token is the device token of the newest phone with an account.
+func (s sandboxState) token(account string) string {
+	for _, d := range s.phones {
+		if slices.ContainsFunc(d.Accounts, func(a models.DeviceAccount) bool { return a.Account == account }) {
+			return d.Device.Token
+		}
+	}
+	return ""
+}
+
 func (h *console) sandboxPage(c echo.Context, status int, a appPage, f sandboxForm, faults ui.FormErrors) error {
 	ctx := c.Request().Context()
 	p := views.SandboxPage{Base: a.Base + "/sandbox", Errors: faults}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,11 +211,15 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 		return err
 	}
 	now := h.Now()
-	sample := b.Sample(web.T(c, "sandbox.friend"), to, sampleID(), web.T(c, "sandbox.sample_text"), now)
+	address := to
+	if b.Tokens {
+		address = state.token(to)
+	}
+	sample := b.Sample(web.T(c, "sandbox.friend"), address, sampleID(), web.T(c, "sandbox.sample_text"), now)
 	var answer struct {
 		Accepted int `json:"accepted"`
 	}
-	path := "/im/" + secret.Reveal() + "/" + b.Path
+	path := "/im/" + secret.Reveal() + "/" + cmp.Or(sample.Path, b.Path)
 	if sample.Query != "" {
 		path += "?" + sample.Query
 	}

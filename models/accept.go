@@ -170,10 +170,15 @@ func (s *Store) Accept(ctx context.Context, in Ingest, msgs []Incoming) (Accepte
 		return Accepted{}, nil
 	}
 	units, where := s.units(in, msgs)
+	for _, places := range where {
+		if len(places) == 0 {
+			return Accepted{}, invalid("token", "message_token_unknown", nil)
+		}
+	}
 	if err := s.commitAll(ctx, units, len(msgs)); err != nil {
 		return Accepted{}, err
 	}
-	return answer(units, where, len(msgs), len(in.targets)), nil
+	return answer(units, where), nil
 }
 
 // place says where a message for one app was put.
@@ -183,47 +188,67 @@ type place struct {
 }
 
 // units sorts a request's messages into one unit per database. where holds the
-// place of each message for each target, targets varying fastest.
-func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, []place) {
+// places of each message: one in every app for an account, one for each device of a
+// token.
+func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, [][]place) {
 	now := s.Now()
 	units := make(map[*DB]*unit, 1)
-	where := make([]place, 0, len(msgs)*len(in.targets))
+	where := make([][]place, len(msgs))
+	places := make([]place, 0, len(msgs)*len(in.targets))
 	for i := range msgs {
 		m := msgs[i].clean(now)
+		first := len(places)
 		for _, t := range in.targets {
-			u := units[t.scope.db]
-			if u == nil {
-				u = &unit{done: make(chan struct{}), rows: make([]acceptRow, 0, len(msgs))}
-				units[t.scope.db] = u
+			put := func(at DeviceAt) {
+				u := units[t.scope.db]
+				if u == nil {
+					u = &unit{done: make(chan struct{}), rows: make([]acceptRow, 0, len(msgs))}
+					units[t.scope.db] = u
+				}
+				places = append(places, place{t.scope.db, len(u.rows)})
+				u.rows = append(u.rows, newRow(in, t, &m, at))
 			}
-			where = append(where, place{t.scope.db, len(u.rows)})
-			u.rows = append(u.rows, newRow(in, t, &m))
+			if m.Token == "" {
+				put(DeviceAt{})
+				continue
+			}
+			for _, at := range m.Devices {
+				if at.AppID == t.scope.appID {
+					put(at)
+				}
+			}
 		}
+		where[i] = places[first:len(places):len(places)]
 	}
 	return units, where
 }
 
-func newRow(in Ingest, t ingestTarget, m *Incoming) acceptRow {
+// newRow is one message for one app: for the account of m, or for the device at.
+func newRow(in Ingest, t ingestTarget, m *Incoming, at DeviceAt) acceptRow {
 	r := acceptRow{contentDays: in.contentDays}
 	r.item = Item{Content: m.Content, Message: Message{
 		AppID: t.scope.appID, IMAppID: in.imAppID, PlanID: t.planID, Source: in.bridge,
 		SourceID: m.SourceID, Kind: m.Kind, Account: m.Account, AccountType: m.AccountType,
 		Sender: m.Sender, Conversation: m.Conversation, Sandbox: t.sandbox, ExpiresAt: m.ExpiresAt,
 	}}
+	if at.DeviceID != 0 {
+		// The user is for the record alone: the device is what the message goes to.
+		r.item.DeviceID, r.item.Message.Account = at.DeviceID, cmp.Or(at.Account, m.Account)
+	}
 	if m.SourceID != "" {
-		r.key, r.keyed = dedupeKeyOf(in.imAppID, t.scope.appID, m), true
+		r.key, r.keyed = dedupeKeyOf(in.imAppID, t.scope.appID, at.DeviceID, m), true
 	}
 	return r
 }
 
 // answer reads the units after their commits.
-func answer(units map[*DB]*unit, where []place, messages, targets int) Accepted {
-	a := Accepted{IDs: make([]string, 0, messages)}
-	for i := 0; i < len(where); i += targets {
-		first := units[where[i].db].rows[where[i].row]
+func answer(units map[*DB]*unit, where [][]place) Accepted {
+	a := Accepted{IDs: make([]string, 0, len(where))}
+	for _, places := range where {
+		first := units[places[0].db].rows[places[0].row]
 		a.IDs = append(a.IDs, first.item.Message.ID)
 		isNew := false
-		for _, p := range where[i : i+targets] {
+		for _, p := range places {
 			isNew = isNew || !units[p.db].rows[p.row].dup
 		}
 		if isNew {
@@ -300,8 +325,8 @@ func (s *Store) AcceptTest(ctx context.Context, app AppScope, planID int64, in I
 		return "", found(err, "app")
 	}
 	m := in.clean(s.Now())
-	r := newRow(Ingest{bridge: SourceTest, contentDays: row.ContentDays}, ingestTarget{scope: app, planID: planID, sandbox: row.Sandbox}, &m)
-	r.item.DeviceID, r.keyed = deviceID, false
+	r := newRow(Ingest{bridge: SourceTest, contentDays: row.ContentDays}, ingestTarget{scope: app, planID: planID, sandbox: row.Sandbox}, &m, DeviceAt{DeviceID: deviceID})
+	r.keyed = false
 	u := &unit{rows: []acceptRow{r}, done: make(chan struct{})}
 	if err := s.commitAll(ctx, map[*DB]*unit{app.db: u}, 1); err != nil {
 		return "", err

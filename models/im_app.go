@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -24,6 +25,8 @@ type IMApp struct {
 	PrevHash      []byte     `json:"-"` // of the one before, until PrevExpiresAt
 	PrevExpiresAt *time.Time // nil when no old secret works
 	AllowIPs      string     `gorm:"column:allow_ips"` // addresses and CIDRs, one a line; "" allows all
+	Addressing    string     // AddressDevice or AddressVendor
+	Names         string     // app or server ids that the IM server names, one a line
 	LastRequestAt *time.Time
 	LastOutcome   string // one of Ingest…
 	CreatedAt     time.Time
@@ -49,13 +52,15 @@ func (oldSecret) TableName() string { return "im_app_old_secrets" }
 const (
 	MaxIMAppName  = 60 // characters
 	MaxAllowIPs   = 100
+	MaxIMNames    = 20
+	MaxIMName     = 255            // bytes of an app or server id
 	OldSecretLife = 24 * time.Hour // how long the secret before a rotation still works
 	maxSDKAppID   = 9_999_999_999
 	firstSDKAppID = 1_400_000_000 // generated ids look like those people know
 )
 
 func (m *IMApp) facts() facts {
-	return facts{"name": m.Name, "sdk_app_id": m.SDKAppID, "bridge": m.Bridge, "allow_ips": m.AllowIPs}
+	return facts{"name": m.Name, "sdk_app_id": m.SDKAppID, "bridge": m.Bridge, "allow_ips": m.AllowIPs, "addressing": m.Addressing, "names": m.Names}
 }
 
 func (m *IMApp) entry(action string) entry {
@@ -70,25 +75,32 @@ type IMAppInput struct {
 	Bridge   string
 	// AllowIPs holds addresses and CIDRs, apart by lines, spaces or commas.
 	AllowIPs string
+	// Addressing is AddressDevice, also for "", or AddressVendor.
+	Addressing string
+	// Names holds app or server ids, apart by lines, spaces or commas.
+	Names string
 }
 
 // check applies the rules; bridges are the ids of those that exist.
 func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
 	name, err1 := label(in.Name, "name", "errors.im_app.name_missing", MaxIMAppName)
 	allow, err2 := checkAllowIPs(in.AllowIPs)
+	names, err3 := checkIMNames(in.Names)
+	in.Addressing = cmp.Or(in.Addressing, AddressDevice)
 	err := errors.Join(
 		err1,
 		unless(slices.Contains(bridges, in.Bridge), invalid("bridge", "errors.im_app.bridge", nil)),
 		unless(in.SDKAppID >= 0 && in.SDKAppID <= maxSDKAppID, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)),
-		err2,
+		unless(in.Addressing == AddressDevice || in.Addressing == AddressVendor, invalid("addressing", "errors.im_app.addressing", nil)),
+		err2, err3,
 	)
-	in.Name, in.AllowIPs = name, allow
+	in.Name, in.AllowIPs, in.Names = name, allow, names
 	return in, err
 }
 
 // checkAllowIPs brings an allow-list into one form: an address or CIDR a line.
 func checkAllowIPs(text string) (string, error) {
-	parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n,;，；、", r) })
+	parts := entries(text)
 	out := make([]string, 0, len(parts))
 	for _, p := range parts {
 		line, ok := allowLine(p)
@@ -150,12 +162,15 @@ func (s *Store) CreateIMApp(ctx context.Context, who Actor, in IMAppInput, bridg
 		now := t.now()
 		m = &IMApp{
 			AccountID: who.AccountID, Name: in.Name, SDKAppID: id, Bridge: in.Bridge, SecretHash: hash,
-			AllowIPs: in.AllowIPs, CreatedAt: now, UpdatedAt: now,
+			AllowIPs: in.AllowIPs, Addressing: in.Addressing, Names: in.Names, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := t.Create(m).Error; err != nil {
 			if duplicate(err) {
 				return conflictField("sdk_app_id", "errors.im_app.sdk_app_id_taken")
 			}
+			return err
+		}
+		if err := t.setIMAppNames(m); err != nil {
 			return err
 		}
 		e := m.entry(ActionCreate)
@@ -165,6 +180,7 @@ func (s *Store) CreateIMApp(ctx context.Context, who Actor, in IMAppInput, bridg
 	if err != nil {
 		return nil, "", err
 	}
+	s.forgetIngest() // that no IM app had these names may be remembered
 	return m, secret, nil
 }
 
@@ -227,16 +243,19 @@ func (s *Store) IMAppByID(ctx context.Context, who Actor, id int64) (*IMApp, err
 	return &m, nil
 }
 
-// UpdateIMApp saves name, bridge and allow-list. Invalid; NotFound; Forbidden
+// UpdateIMApp saves name, bridge, allow-list, addressing and names. Invalid; NotFound; Forbidden
 // without PermIM.
 func (s *Store) UpdateIMApp(ctx context.Context, who Actor, id int64, in IMAppInput, bridges []string) (*IMApp, error) {
 	in, err := in.check(bridges)
 	if err != nil {
 		return nil, err
 	}
-	return s.changeIMApp(ctx, who, "update im app", id, []string{"name", "bridge", "allow_ips"}, func(t *Tx, m *IMApp) error {
+	return s.changeIMApp(ctx, who, "update im app", id, []string{"name", "bridge", "allow_ips", "addressing", "names"}, func(t *Tx, m *IMApp) error {
 		before := m.facts()
-		m.Name, m.Bridge, m.AllowIPs = in.Name, in.Bridge, in.AllowIPs
+		m.Name, m.Bridge, m.AllowIPs, m.Addressing, m.Names = in.Name, in.Bridge, in.AllowIPs, in.Addressing, in.Names
+		if err := t.setIMAppNames(m); err != nil {
+			return err
+		}
 		e := m.entry(ActionUpdate)
 		e.before, e.after = before, m.facts()
 		return t.audit(who, e)
@@ -323,8 +342,14 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 		if err := t.Where("owner_kind = ? AND owner_id = ?", ownerIM, id).Delete(&Credential{}).Error; err != nil {
 			return err
 		}
+		if err := t.Exec("DELETE FROM im_app_tokens WHERE im_app_id = ?", id).Error; err != nil {
+			return err
+		}
 		now := t.now()
 		m.DeletedAt = &now
+		if err := t.setIMAppNames(m); err != nil {
+			return err
+		}
 		e := m.entry(ActionDelete)
 		e.before = m.facts()
 		return t.audit(who, e)

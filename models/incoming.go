@@ -29,6 +29,10 @@ type dedupeKey [dedupeKeyBytes]byte
 // one; Accept refuses a request that holds one.
 func (m *Incoming) Check() error {
 	switch {
+	case m.Token != "":
+		if len(m.Token) > MaxVendorTokenBytes {
+			return invalid("token", "too_long", map[string]any{"Max": MaxVendorTokenBytes})
+		}
 	case m.Account == "":
 		return invalid("account", "message_account_missing", nil)
 	case utf8.RuneCountInString(m.Account) > MaxAccountRunes:
@@ -134,9 +138,9 @@ func shortID(s string, n int) string {
 	return hex.EncodeToString(sum[:])[:min(n, 2*len(sum))]
 }
 
-// dedupeKeyOf names one message for one user of one app, whatever request
-// carries it.
-func dedupeKeyOf(imAppID, appID int64, m *Incoming) (key dedupeKey) {
+// dedupeKeyOf names one message for one user of one app, or for one device if
+// that is not 0, whatever request carries it.
+func dedupeKeyOf(imAppID, appID, deviceID int64, m *Incoming) (key dedupeKey) {
 	b := make([]byte, 0, 160)
 	b = binary.BigEndian.AppendUint64(b, uint64(imAppID)) //nolint:gosec // any bits will do
 	b = binary.BigEndian.AppendUint64(b, uint64(appID))   //nolint:gosec // any bits will do
@@ -144,6 +148,9 @@ func dedupeKeyOf(imAppID, appID int64, m *Incoming) (key dedupeKey) {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(m.SourceID))) //nolint:gosec // at most MaxSourceID
 	b = append(b, m.SourceID...)
 	b = append(b, m.Account...)
+	if deviceID != 0 { // after a NUL, which no account contains
+		b = binary.BigEndian.AppendUint64(append(b, 0), uint64(deviceID)) //nolint:gosec // any bits will do
+	}
 	sum := sha256.Sum256(b)
 	copy(key[:], sum[:])
 	return key

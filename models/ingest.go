@@ -21,6 +21,8 @@ type Ingest struct {
 	allowIPs    string
 	contentDays int
 	language    string
+	addressing  string
+	sample      bool
 	targets     []ingestTarget
 }
 
@@ -46,6 +48,12 @@ func (i Ingest) AllowIPs() string { return i.allowIPs }
 // Language returns the language of the account's generic texts.
 func (i Ingest) Language() string { return i.language }
 
+// Addressing returns what its tokens are: AddressDevice or AddressVendor.
+func (i Ingest) Addressing() string { return i.addressing }
+
+// Sample reports whether this is the right to one sample message, of the sandbox.
+func (i Ingest) Sample() bool { return i.sample }
+
 // Authorized reports whether any app takes this IM app's messages.
 func (i Ingest) Authorized() bool { return len(i.targets) > 0 }
 
@@ -55,6 +63,13 @@ const ingestLife = time.Second
 
 // maxIngestCache bounds the memory that guessed secrets can take.
 const maxIngestCache = 4096
+
+// ingestKey is a secret's hash, or a name's: whoever sends a secret chooses its
+// bytes, so that only the flag keeps the two apart.
+type ingestKey struct {
+	named bool
+	hash  [sha256.Size]byte
+}
 
 type ingestEntry struct {
 	in  Ingest
@@ -66,7 +81,7 @@ type ingestEntry struct {
 // answer that was read before a change from one read after it.
 type ingestCache struct {
 	mu      sync.Mutex
-	m       map[[sha256.Size]byte]ingestEntry
+	m       map[ingestKey]ingestEntry
 	version int
 }
 
@@ -74,20 +89,44 @@ type ingestCache struct {
 // its 24 hours, is given. A change made elsewhere is seen within a second.
 // NotFound when there is none.
 func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, error) {
+	if strings.HasPrefix(secret, samplePrefix) {
+		return s.loadSample(ctx, secret, s.Now())
+	}
 	hash := sha256.Sum256([]byte(secret))
+	return s.cachedIngest(ctx, ingestKey{hash: hash}, func(now time.Time) (Ingest, error) {
+		return s.loadIngest(ctx, `i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)
+			OR i.id = (SELECT o.im_app_id FROM im_app_old_secrets o WHERE o.hash = ? AND o.expires_at > ?)`,
+			hash[:], hash[:], now, hash[:], now)
+	})
+}
+
+// IngestByName finds the IM app of a bridge that has this app or server id among its
+// names, for protocols whose address holds no secret. NotFound when there is none.
+func (s *Store) IngestByName(ctx context.Context, bridge, name string) (Ingest, error) {
+	if name == "" || len(name) > MaxIMName || cleanText(name) != name {
+		return Ingest{}, notFound("im_app")
+	}
+	hash := sha256.Sum256([]byte(bridge + "\x00" + name))
+	return s.cachedIngest(ctx, ingestKey{named: true, hash: hash}, func(time.Time) (Ingest, error) {
+		return s.loadIngest(ctx, "i.bridge = ? AND i.id = (SELECT n.im_app_id FROM im_app_names n WHERE n.bridge = ? AND n.name = ?)", bridge, bridge, name)
+	})
+}
+
+// cachedIngest answers from what was loaded less than ingestLife ago, or loads.
+func (s *Store) cachedIngest(ctx context.Context, key ingestKey, load func(now time.Time) (Ingest, error)) (Ingest, error) {
 	now := s.Now()
 	c := &s.intake.cache
 	c.mu.Lock()
-	e, ok := c.m[hash]
+	e, ok := c.m[key]
 	version := c.version
 	c.mu.Unlock()
 	if ok && now.Sub(e.at) < ingestLife && !now.Before(e.at) {
 		return e.in, e.err
 	}
-	if strings.HasPrefix(secret, samplePrefix) {
-		return s.loadSample(ctx, secret, now)
+	if err := ctx.Err(); err != nil {
+		return Ingest{}, fmt.Errorf("models: ingest: %w", err)
 	}
-	in, err := s.loadIngest(ctx, hash[:], now)
+	in, err := load(now)
 	if err != nil && KindOf(err) != NotFound {
 		return Ingest{}, err
 	}
@@ -95,9 +134,9 @@ func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, erro
 	defer c.mu.Unlock()
 	if c.version == version {
 		if c.m == nil || len(c.m) >= maxIngestCache {
-			c.m = map[[sha256.Size]byte]ingestEntry{}
+			c.m = map[ingestKey]ingestEntry{}
 		}
-		c.m[hash] = ingestEntry{in: in, err: err, at: now}
+		c.m[key] = ingestEntry{in: in, err: err, at: now}
 	}
 	return in, err
 }
@@ -113,19 +152,18 @@ func (s *Store) forgetIngest() {
 
 // loadIngest reads the control plane's tables with shapes of its own: it needs
 // little of them, and often.
-func (s *Store) loadIngest(ctx context.Context, hash []byte, now time.Time) (Ingest, error) {
+func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Ingest, error) {
 	var im struct {
-		ID, AccountID int64
-		Bridge        string
-		AllowIPs      string `gorm:"column:allow_ips"`
-		ContentDays   int
-		Language      string
+		ID, AccountID        int64
+		Bridge               string
+		AllowIPs             string `gorm:"column:allow_ips"`
+		ContentDays          int
+		Language, Addressing string
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, a.content_days, a.language
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, i.addressing, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
-		WHERE (i.secret_hash = ? OR (i.prev_hash = ? AND i.prev_expires_at > ?)
-			OR i.id = (SELECT o.im_app_id FROM im_app_old_secrets o WHERE o.hash = ? AND o.expires_at > ?)) AND i.deleted_at IS NULL
-		LIMIT 1`, hash, hash, now, hash, now).Take(&im).Error
+		WHERE (`+cond+`) AND i.deleted_at IS NULL
+		LIMIT 1`, args...).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, notFound("im_app")
 	}
@@ -134,7 +172,7 @@ func (s *Store) loadIngest(ctx context.Context, hash []byte, now time.Time) (Ing
 	}
 	in := Ingest{
 		imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, allowIPs: im.AllowIPs,
-		contentDays: im.ContentDays, language: im.Language,
+		contentDays: im.ContentDays, language: im.Language, addressing: im.Addressing,
 	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)
 	return in, err
@@ -177,6 +215,8 @@ const (
 	IngestUnauthorized = "unauthorized" // 未授权
 	IngestInvalid      = "invalid"
 	IngestRefused      = "refused" // could not be stored
+	IngestDead         = "dead"    // for a token whose device is gone
+	IngestUnknown      = "unknown" // for a token that no authorized app has
 )
 
 type ingestCount struct {

@@ -54,12 +54,17 @@ const (
 
 // Incoming is one offline message for one user, as a bridge understood it.
 type Incoming struct {
-	// SourceID is the IM server's id of the message; together with the account it
-	// is the dedupe key. "" means the request cannot be recognised again.
-	SourceID     string
-	Kind         string
-	Account      string
-	AccountType  int
+	// SourceID is the IM server's id of the message; together with the account or
+	// the device it is the dedupe key. "" means the request cannot be recognised again.
+	SourceID    string
+	Kind        string
+	Account     string
+	AccountType int
+	// Token addresses one device instead of an account, by the token that the IM
+	// server has for it. Store.Locate finds its Devices, without which the message
+	// reaches nobody.
+	Token        string
+	Devices      []DeviceAt
 	Sender       string
 	Conversation string
 	// ExpiresAt is zero for DefaultLife; later than MaxLife is cut.

@@ -144,7 +144,11 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 		return Ingest{}, fmt.Errorf("models: sample secret: %w", err)
 	}
 	// No allow-list: the list is for the IM server, and this comes from the console.
-	in := Ingest{imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language}
+	// Virtual phones are known by their device tokens, whatever the IM app's are.
+	in := Ingest{
+		imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language,
+		addressing: AddressDevice, sample: true,
+	}
 	if in.targets, err = s.ingestTargets(ctx, im.ID); err != nil {
 		return Ingest{}, err
 	}

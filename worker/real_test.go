@@ -303,3 +303,43 @@ func TestStopReal(t *testing.T) {
 		}
 	})
 }
+
+// A message for a device's token goes to that phone alone, through acceptance, the
+// look-up and the simulator to the record; when the vendor says that the phone is
+// gone, the token is known dead.
+func TestTokenToRecord(t *testing.T) {
+	eachSite(t, func(t *testing.T, s *site) {
+		ctx := context.Background()
+		id, vendor := s.device(1, "carol")
+		_, other := s.device(2, "carol")
+		info, err := s.store.DeviceByID(ctx, s.scope, id)
+		s.must(err)
+		send := func(source string) (models.TokenFate, string) {
+			msgs := []models.Incoming{{SourceID: source, Token: info.Device.Token, Content: models.Content{Body: "hello " + source}}}
+			fates, err := s.store.Locate(ctx, s.ingest, msgs)
+			s.must(err)
+			if fates[0] != models.TokenAlive {
+				return fates[0], ""
+			}
+			a, err := s.store.Accept(ctx, s.ingest, msgs)
+			s.must(err)
+			return fates[0], a.IDs[0]
+		}
+		s.start(s.worker(Options{}))
+		_, first := send("1")
+		s.eventually(20*time.Second, "recorded", func() bool { return s.settled(first, models.StateAccepted) })
+		if ds := s.message(first).Deliveries; len(ds) != 1 || ds[0].DeviceID != id {
+			t.Errorf("deliveries %+v", ds)
+		}
+		got := s.received()
+		if len(got[vendor]) != 1 || len(got[other]) != 0 {
+			t.Errorf("received %v", got)
+		}
+		s.must(s.sim.SetToken(vendor, sandbox.TokenState{Reason: "Unregistered", Since: time.Now()}))
+		_, second := send("2")
+		s.eventually(20*time.Second, "failed", func() bool { return s.settled(second, models.StateFailed) })
+		if fate, _ := send("3"); fate != models.TokenDead {
+			t.Errorf("fate %d after the vendor's answer, want dead", fate)
+		}
+	})
+}

@@ -6,11 +6,13 @@ TOOL   := $(GO) tool -modfile=tools.mod
 BIN    := bin/hongyan
 GOMAIN := $(shell find . -name '*.go' -not -path './node_modules/*' 2>/dev/null)
 
-# Soak length: rounds of kill -9 for each database, seconds of load per round, and
+# Soak length: rounds of kill -9 for each database, seconds of load per round,
 # seconds that the vendor stands still.
 ROUNDS  ?= 50
 SECONDS ?= 10
 FREEZE  ?= 40
+# Messages of the mixed run over all channels, on each database.
+MESSAGES ?= 100000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -63,7 +65,8 @@ test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, 
 	./scripts/docker-steps.sh
 	CGO_ENABLED=1 $(GO) test -race -timeout 18m ./...
 
-soak: build ## kill -9 under load at any length: make soak ROUNDS=50 SECONDS=10
+soak: build ## kill -9 under load, and a mixed run over all channels, at any length: make soak ROUNDS=50 SECONDS=10 MESSAGES=100000
+	HONGYAN_MESSAGES=$(MESSAGES) $(GO) test -count=1 -timeout 0 -v -run '^TestAllChannels|^TestSharedCredential' .
 	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) HONGYAN_FREEZE=$(FREEZE) HONGYAN_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' .
 
 bench: ## print the pipeline's speed as ratios against a bare apns2 loop

@@ -31,6 +31,7 @@ type channelsLab struct {
 	t    *testing.T
 	who  models.Actor
 	logs lockedBuffer
+	apns *sandbox.APNs // with startRecorded
 	n    atomic.Int64
 
 	mu      sync.Mutex
@@ -38,6 +39,13 @@ type channelsLab struct {
 }
 
 func newChannelsLab(t *testing.T) *channelsLab {
+	t.Helper()
+	return newChannelsLabOn(t, filepath.Join(t.TempDir(), "test.db"), nil)
+}
+
+// newChannelsLabOn makes a lab on an empty database. With a recorder the simulators
+// tell it alone what they receive, and no page shows it.
+func newChannelsLabOn(t *testing.T, database string, received sandbox.Recorder) *channelsLab {
 	t.Helper()
 	ctx := context.Background()
 	l := &channelsLab{t: t}
@@ -47,30 +55,50 @@ func newChannelsLab(t *testing.T) *channelsLab {
 		cfg: Config{Sandbox: true}, con: console{log: log, out: io.Discard}, parts: up, failed: make(chan error, 8),
 		metrics: prometheus.NewRegistry(), channels: registry.New(), secret: models.Secret(base64.StdEncoding.EncodeToString(make([]byte, 32))),
 	}
-	keys, err := models.NewKeyring(l.secret.Reveal())
-	l.must(err)
-	l.store, err = models.Open(ctx, models.Options{
-		Database: filepath.Join(t.TempDir(), "test.db"), Keys: keys, Regions: []models.Region{{ID: "r", Zh: "广州", En: "Guangzhou"}},
-	})
-	l.must(err)
+	l.store = l.open(database)
 	l.must(l.store.Migrate(ctx, false))
-	l.must(l.startSimulators(l.secret))
-	w := worker.New(worker.Options{Store: l.store, Registry: l.channels.Lookup, Sandbox: l.simulator, Log: log})
-	l.must(w.Start(ctx))
-	l.store.StartAccepting(w)
+	if received != nil {
+		l.startRecorded(received)
+	} else {
+		l.must(l.startSimulators(l.secret))
+	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		l.must(l.store.StopAccepting(ctx))
-		l.must(w.Stop(ctx))
 		l.must(up.stopAll(10 * time.Second))
-		l.must(l.store.Close())
 		l.discreet()
 	})
+	l.work(l.store)
 	u, err := l.store.CreateMainAccount(ctx, models.MainAccount{Name: "公司", UserName: "admin", Password: "a-long-password-7"})
 	l.must(err)
 	l.who = u.Actor("127.0.0.1")
 	return l
+}
+
+// open opens a database with the lab's key.
+func (l *channelsLab) open(database string) *models.Store {
+	l.t.Helper()
+	keys, err := models.NewKeyring(l.secret.Reveal())
+	l.must(err)
+	st, err := models.Open(context.Background(), models.Options{
+		Database: database, Keys: keys, Regions: []models.Region{{ID: "r", Zh: "广州", En: "Guangzhou"}},
+	})
+	l.must(err)
+	return st
+}
+
+// work starts a worker and accepting on a store, and ends both and the store with
+// the test.
+func (l *channelsLab) work(st *models.Store) {
+	l.t.Helper()
+	w := worker.New(worker.Options{Store: st, Registry: l.channels.Lookup, Sandbox: l.simulator, Log: l.con.log})
+	l.must(w.Start(context.Background()))
+	st.StartAccepting(w)
+	l.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		l.must(st.StopAccepting(ctx))
+		l.must(w.Stop(ctx))
+		l.must(st.Close())
+	})
 }
 
 // lockedBuffer is a buffer that many write to.
@@ -124,15 +152,32 @@ type channelApp struct {
 	t       *testing.T
 	channel push.Channel
 	app     int64
+	plan    int64
 	scope   models.AppScope
 	ingest  models.Ingest
+	secret  string
+}
+
+// platform is the one that has the app's channel.
+func (a *channelApp) platform() string {
+	if a.channel == push.APNs {
+		return models.PlatformIOS
+	}
+	return models.PlatformAndroid
+}
+
+func (a *channelApp) environment() string {
+	if a.channel == push.APNs {
+		return string(push.Production)
+	}
+	return models.EnvironmentSandbox
 }
 
 func (l *channelsLab) app(t *testing.T, c push.Channel) *channelApp {
 	t.Helper()
 	ctx := context.Background()
 	a := &channelApp{l: l, t: t, channel: c}
-	p, apps, err := l.store.CreateProduct(ctx, l.who, models.ProductInput{Name: "of " + string(c), Category: "social", Region: "r", Platforms: []string{models.PlatformAndroid}})
+	p, apps, err := l.store.CreateProduct(ctx, l.who, models.ProductInput{Name: "of " + string(c), Category: "social", Region: "r", Platforms: []string{a.platform()}})
 	a.must(err)
 	a.app = apps[0].ID
 	_, err = l.store.SetPackage(ctx, l.who, a.app, "com.example.im")
@@ -141,8 +186,10 @@ func (l *channelsLab) app(t *testing.T, c push.Channel) *channelApp {
 	a.must(err)
 	im, secret, err := l.store.CreateIMApp(ctx, l.who, models.IMAppInput{Name: "IM of " + string(c), Bridge: "generic"}, []string{"generic"})
 	a.must(err)
-	_, err = l.store.Authorize(ctx, l.who, im.ID, p.ID, a.app)
+	z, err := l.store.Authorize(ctx, l.who, im.ID, p.ID, a.app)
 	a.must(err)
+	a.plan, a.secret = z.PlanID, secret.Reveal()
+	l.keep(a.secret)
 	a.renew()
 	a.scope, _, err = l.store.ScopeForApp(ctx, l.who, a.app)
 	a.must(err)
@@ -161,16 +208,25 @@ func (a *channelApp) must(err error) {
 // renew saves the channel's keys anew: whatever the vendor said before is over.
 func (a *channelApp) renew() {
 	a.t.Helper()
-	account, err := a.l.sandboxAccount(context.Background(), a.channel)
-	a.must(err)
-	for key, v := range account.Fields {
-		if key != "app_id" && key != "public_key" && key != "subject" {
+	a.save(func(*models.CredentialInput) {})
+}
+
+// save saves the channel's keys after a change.
+func (a *channelApp) save(change func(*models.CredentialInput)) {
+	a.t.Helper()
+	in := a.l.sandboxCredential()
+	if a.channel != push.APNs {
+		account, err := a.l.sandboxAccount(context.Background(), a.channel)
+		a.must(err)
+		in = models.CredentialInput{Channel: string(a.channel), Environment: models.EnvironmentSandbox, Kind: string(a.channel), Fields: account.Fields}
+	}
+	change(&in)
+	for key, v := range in.Fields {
+		if !slices.Contains([]string{"app_id", "public_key", "subject", "kind", "key_id", "team_id", "environments"}, key) {
 			a.l.keep(v)
 		}
 	}
-	_, err = a.l.store.SaveCredentials(context.Background(), a.l.who, models.AppOwner(a.app), models.CredentialInput{
-		Channel: string(a.channel), Environment: models.EnvironmentSandbox, Kind: string(a.channel), Fields: account.Fields,
-	})
+	_, err := a.l.store.SaveCredentials(context.Background(), a.l.who, models.AppOwner(a.app), in)
 	a.must(err)
 }
 
@@ -182,10 +238,12 @@ func (a *channelApp) device() (account, token string) {
 	account = fmt.Sprintf("user%d", n)
 	token, err := a.l.phoneToken(ctx, a.channel, fmt.Sprintf("%s%d", a.channel, n))
 	a.must(err)
-	a.l.keep(token)
+	if n < 100 { // looking for each takes its time
+		a.l.keep(token)
+	}
 	r, err := a.l.store.Register(ctx, a.scope, models.Registration{
-		Platform: "android", Model: "phone", Notify: models.NotifyOn,
-		Routes: []models.RouteInput{{Channel: string(a.channel), Environment: "sandbox", PackageName: "com.example.im", Token: token}},
+		Platform: a.platform(), Model: "phone", Notify: models.NotifyOn,
+		Routes: []models.RouteInput{{Channel: string(a.channel), Environment: a.environment(), PackageName: "com.example.im", Token: token}},
 	})
 	a.must(err)
 	dev, err := a.l.store.AuthDevice(ctx, a.scope, r.Device.Token, r.Secret)

@@ -6,7 +6,11 @@
 // the pipeline and the vendor's stand-in share one process and its processors;
 // Postgres runs beside it with every commit on disk.
 //
-//	go run ./bench [-rounds 5] [-seconds 2] [-only sqlite|postgres] [-run regexp] [-postgres url]
+// Every channel and the healthy ones beside a broken one are measured in the first
+// rounds only, since there are many of them. All vendors are stand-ins that say yes
+// (sandbox/sink), as the rule-checking simulators cost more than what is measured.
+//
+//	go run ./bench [-rounds 5] [-channels 3] [-seconds 2] [-only sqlite|postgres] [-run regexp] [-postgres url]
 package main
 
 import (
@@ -24,6 +28,8 @@ import (
 	"time"
 
 	"hongyan/internal/pgtest"
+	"hongyan/push"
+	"hongyan/sandbox/sink"
 )
 
 func main() {
@@ -38,6 +44,7 @@ func main() {
 // settings are the command's flags.
 type settings struct {
 	rounds   int
+	channels int
 	seconds  float64
 	only     string
 	match    *regexp.Regexp
@@ -59,6 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var o settings
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts")
+	f.IntVar(&o.channels, "channels", 3, "rounds in which every channel is measured, for half as long each; 0 for none")
 	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "sqlite or postgres; empty for both")
 	f.StringVar(&o.postgres, "postgres", "", "URL of an empty database to use instead of a server of our own")
@@ -88,7 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer stop()
 	for round := range o.rounds {
 		began := time.Now()
-		if err := b.round(ctx); err != nil {
+		if err := b.round(ctx, round); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "round %d: %v\n", round+1, time.Since(began).Round(time.Second))
@@ -137,6 +145,11 @@ func (b *bench) open(ctx context.Context) error {
 		return err
 	}
 	b.closes = append(b.closes, func() { _ = os.RemoveAll(dir) }) // what stays is below the system's temporary folder
+	v, err := newVendors()
+	b.closes = append(b.closes, v.close)
+	if err != nil {
+		return err
+	}
 	dsns := map[string]string{}
 	if b.only != "postgres" {
 		dsns["sqlite"] = dir + "/bench.db"
@@ -158,6 +171,11 @@ func (b *bench) open(ctx context.Context) error {
 		}
 		b.sites = append(b.sites, s)
 		b.closes = append(b.closes, s.close)
+		if b.channels > 0 {
+			if err := s.addChannels(ctx, v); err != nil {
+				return fmt.Errorf("%s: %w", engine, err)
+			}
+		}
 	}
 	return nil
 }
@@ -184,7 +202,7 @@ func (b *bench) measure(name string, gogc int, f func(span time.Duration) (sampl
 }
 
 // round measures everything once.
-func (b *bench) round(ctx context.Context) error {
+func (b *bench) round(ctx context.Context, n int) error {
 	err := errors.Join(
 		b.measure("bare", gogcBare, b.lab.bare),
 		b.measure("push", gogcOurs, b.lab.push),
@@ -196,6 +214,11 @@ func (b *bench) round(ctx context.Context) error {
 	for _, s := range b.sites {
 		if err := b.roundOn(ctx, s); err != nil {
 			return err
+		}
+		if n < b.channels {
+			if err := b.channelsOn(ctx, s); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -218,4 +241,44 @@ func (b *bench) roundOn(ctx context.Context, s *site) error {
 		b.measure(name("accept, grouped"), gogcOurs, func(d time.Duration) (sample, error) { return s.acceptOnly(ctx, 0, 0, d) }),
 		b.measure(name("accept, one by one"), gogcOurs, func(d time.Duration) (sample, error) { return s.acceptOnly(ctx, 1, s.writers(), d) }),
 	)
+}
+
+// channelsOn measures every channel, and the healthy ones beside a broken one.
+func (b *bench) channelsOn(ctx context.Context, s *site) error {
+	for _, a := range s.channels {
+		for _, delay := range []time.Duration{0, slowVendor} {
+			err := b.measure(channelName(s, a.channel, delay), gogcOurs, func(d time.Duration) (sample, error) { return s.through(ctx, a.channel, delay, d/2) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+	beside := func(what string, f func(v *sink.Vendor, on bool)) error {
+		return b.measure(s.engine+what, gogcOurs, func(d time.Duration) (sample, error) { return s.beside(ctx, 2*d, f) })
+	}
+	return errors.Join(
+		beside(besideNone, func(*sink.Vendor, bool) {}),
+		beside(besideFrozen, func(v *sink.Vendor, on bool) { v.Freeze(on) }),
+		beside(besideThrottled, func(v *sink.Vendor, on bool) {
+			every := 0
+			if on {
+				every = throttleEvery
+			}
+			v.Throttle(every)
+		}),
+	)
+}
+
+// slowVendor is how long a vendor takes to answer in the second measurement of each.
+const slowVendor = 50 * time.Millisecond
+
+// Names of the measurements of healthy channels.
+const (
+	besideNone      = " nine beside a healthy one"
+	besideFrozen    = " nine beside a frozen one"
+	besideThrottled = " nine beside a throttled one"
+)
+
+func channelName(s *site, c push.Channel, delay time.Duration) string {
+	return fmt.Sprintf("%s channel %s %dms", s.engine, c, delay.Milliseconds())
 }

@@ -125,7 +125,15 @@ func (b *bench) rows() []row {
 			row{s.engine + ": accepted to recorded, HTTP bridge, 64 connections", s.engine + " http to recorded 64", "bare", 0},
 			row{s.engine + ": accepted to recorded, vendor answers after 50 ms", s.engine + " 50 ms vendor", "bare", 0},
 			row{s.engine + ": accepted only, group commit / one commit per request", s.engine + " accept, grouped", s.engine + " accept, one by one", 5},
+			row{s.engine + ": nine channels, all vendors answer", s.engine + besideNone, "bare", 0},
+			row{s.engine + ": nine channels beside a frozen vendor / beside none", s.engine + besideFrozen, s.engine + besideNone, 0.9},
+			row{s.engine + ": nine channels beside a throttling vendor / beside none", s.engine + besideThrottled, s.engine + besideNone, 0.9},
 		)
+		for _, a := range s.channels {
+			for _, delay := range []time.Duration{0, slowVendor} {
+				rows = append(rows, row{fmt.Sprintf("%s: %s, accepted to recorded, vendor answers after %v", s.engine, a.channel, delay), channelName(s, a.channel, delay), "bare", 0})
+			}
+		}
 	}
 	return rows
 }

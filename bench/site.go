@@ -40,11 +40,15 @@ type site struct {
 	secret string
 	serial atomic.Int64 // of messages
 
+	vendors  vendors
+	channels []*channelApp
+	sent     map[push.Channel]*atomic.Int64 // messages accepted for each of them
+
 	server *httptest.Server
 }
 
 func newSite(ctx context.Context, engine, dsn string, l *lab) (*site, error) {
-	s := &site{engine: engine, dsn: dsn, lab: l}
+	s := &site{engine: engine, dsn: dsn, lab: l, sent: map[push.Channel]*atomic.Int64{}}
 	var err error
 	if s.keys, err = models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32))); err != nil {
 		return nil, err
@@ -130,23 +134,7 @@ func (s *site) seed(ctx context.Context) error {
 
 // devices registers a phone for each user, several at a time.
 func (s *site) devices(ctx context.Context) error {
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < users && failed.Load() == nil; i = next.Add(1) - 1 {
-				if err := s.device(ctx, int(i)); err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return each(users, func(i int) error { return s.device(ctx, i) })
 }
 
 func (s *site) device(ctx context.Context, i int) error {

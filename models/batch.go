@@ -123,8 +123,10 @@ const (
 // lease. The lease runs by the database's clock, so that processes need not
 // agree about the time. They come in order of due time. A batch that does not
 // open (its key is gone) is left where it is and logged.
-func (d *DB) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int) ([]*Batch, error) {
-	return d.claim(ctx, "due_at <= ", d.Now(), owner, lease, limit)
+//
+// What was put off for one of the credentials in except stays where it is.
+func (d *DB) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*Batch, error) {
+	return d.claim(ctx, "due_at <= ", d.Now(), owner, lease, limit, except...)
 }
 
 // ClaimBatch takes one batch. NotFound when it is gone, held or paused.
@@ -144,13 +146,19 @@ type claimed struct {
 	payload []byte
 }
 
-func (d *DB) claim(ctx context.Context, cond string, arg any, owner string, lease time.Duration, limit int) ([]*Batch, error) {
+func (d *DB) claim(ctx context.Context, cond string, arg any, owner string, lease time.Duration, limit int, except ...int64) ([]*Batch, error) {
 	var got []claimed
 	var err error
-	if d.Dialect == Postgres {
+	switch {
+	case d.Dialect == Postgres && len(except) == 0:
 		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, cond+"$3"), owner, lease.Microseconds(), arg, limit)
-	} else {
-		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, cond+"?"), arg, owner, lease, limit)
+	case d.Dialect == Postgres:
+		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, cond+"$3 AND credential_id <> ALL($5)"), owner, lease.Microseconds(), arg, limit, except)
+	default:
+		if cond += "?"; len(except) > 0 {
+			cond += " AND credential_id NOT IN (" + marks(len(except)) + ")"
+		}
+		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, cond), idArgs(except, arg), owner, lease, limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("models: claim: %w", err)
@@ -182,13 +190,13 @@ func (d *DB) claimPostgres(ctx context.Context, q string, args ...any) ([]claime
 
 // claimSQLite looks before it takes the writer: the sweep comes every second and
 // mostly finds nothing.
-func (d *DB) claimSQLite(ctx context.Context, q string, arg any, owner string, lease time.Duration, limit int) (got []claimed, err error) {
+func (d *DB) claimSQLite(ctx context.Context, q string, args []any, owner string, lease time.Duration, limit int) (got []claimed, err error) {
 	now := d.Now()
-	if got, err = queryClaimed(ctx, d.sqlR, q, arg, now, 1); err != nil || len(got) == 0 {
+	if got, err = queryClaimed(ctx, d.sqlR, q, append(slices.Clone(args), now, 1)...); err != nil || len(got) == 0 {
 		return nil, err
 	}
 	err = d.write(ctx, func(t *Tx) error {
-		if got, err = queryClaimed(ctx, t.sql, q, arg, now, limit); err != nil || len(got) == 0 {
+		if got, err = queryClaimed(ctx, t.sql, q, append(slices.Clone(args), now, limit)...); err != nil || len(got) == 0 {
 			return err
 		}
 		args := []any{owner, now.Add(lease)}

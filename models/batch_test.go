@@ -190,3 +190,28 @@ func TestRestBatches(t *testing.T) {
 		}
 	})
 }
+
+// What was put off for a credential without room stays on disk, and so that nothing
+// else is held up.
+func TestClaimPassesOver(t *testing.T) {
+	eachDB(t, func(t *testing.T, s *Store) {
+		f, ctx := seed(t, s, nil), context.Background()
+		for _, id := range []string{"1", "2", "3", "4"} {
+			f.accept(t, message(id, "alice"))
+		}
+		all := claimAll(t, s.DB, "a")
+		for i, credential := range []int64{7, 8, 9, 0} {
+			exec(t, s.DB, "UPDATE batches SET credential_id = ?, lease_until = NULL, owner = '' WHERE id = ?", credential, all[i].ID)
+		}
+		bs, err := s.ClaimDue(ctx, "a", LeaseTime, 1, 7, 9)
+		if err != nil || len(bs) != 1 || bs[0].CredentialID != 8 {
+			t.Fatalf("claimed %v %v, want the batch of the credential with room", bs, err)
+		}
+		if bs, err = s.ClaimDue(ctx, "a", LeaseTime, 10, 7, 9); err != nil || len(bs) != 1 || bs[0].CredentialID != 0 {
+			t.Fatalf("claimed %v %v, want the batch of no credential", bs, err)
+		}
+		if bs := claimAll(t, s.DB, "a"); len(bs) != 2 || bs[0].CredentialID != 7 || bs[1].CredentialID != 9 {
+			t.Errorf("claimed %v, want the two that were passed over", bs)
+		}
+	})
+}

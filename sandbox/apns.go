@@ -322,6 +322,13 @@ func (g *gate) set(shut bool) {
 	}
 }
 
+// shut reports whether it is.
+func (g *gate) shut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open != nil
+}
+
 // wait returns when the gate is open or done is closed.
 func (g *gate) wait(done <-chan struct{}) {
 	g.mu.Lock()

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -240,9 +241,27 @@ func (s *Simulator) watch(c net.Conn, state http.ConnState) {
 }
 
 func (s *Simulator) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	s.gate.wait(r.Context().Done())
+	if s.gate.shut() && !s.stand(w, r) {
+		return
+	}
 	s.vendor.serve(s, w, r)
 }
+
+// stand holds a request while the simulator stands still; false when its caller gave
+// up meanwhile: a vendor that stood still has not taken it.
+func (s *Simulator) stand(w http.ResponseWriter, r *http.Request) bool {
+	// Only once the body is read does the server notice that the caller is gone.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStanding))
+	if err != nil {
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.gate.wait(r.Context().Done())
+	return r.Context().Err() == nil
+}
+
+// maxStanding bounds the body of a request that is held: more than any vendor takes.
+const maxStanding = 8 << 20
 
 // URL is the simulator's address, for push.Options.Endpoint.
 func (s *Simulator) URL() string { return "https://" + s.listener.Addr().String() }

@@ -69,7 +69,7 @@ func (d *fakeDB) insert(b models.Batch, owner string, paused bool) *models.Batch
 	return &out
 }
 
-func (d *fakeDB) ClaimDue(_ context.Context, owner string, lease time.Duration, limit int) ([]*models.Batch, error) {
+func (d *fakeDB) ClaimDue(_ context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*models.Batch, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.claims++
@@ -79,7 +79,7 @@ func (d *fakeDB) ClaimDue(_ context.Context, owner string, lease time.Duration, 
 	now := time.Now()
 	var ids []int64
 	for id, b := range d.batches {
-		if !b.paused && !b.DueAt.After(now) && (b.owner == "" || b.until.Before(now)) {
+		if !b.paused && !slices.Contains(except, b.CredentialID) && !b.DueAt.After(now) && (b.owner == "" || b.until.Before(now)) {
 			ids = append(ids, id)
 		}
 	}

@@ -21,6 +21,9 @@ const (
 	// downPause is how long it then rests; it doubles up to downMost.
 	downPause = time.Second
 	downMost  = 15 * time.Second
+	// downWindow is the most that tries then whether the vendor is back: each may hang
+	// until its time is up.
+	downWindow = failuresInRow
 	// deviceWait is for a throttled device when the vendor does not say how long.
 	deviceWait = 10 * time.Second
 )
@@ -79,6 +82,7 @@ func (g *governor) failed(start, now time.Time, reason string) {
 	wait := min(downPause<<min(g.downs, 10), downMost)
 	g.downs++
 	g.rest(now, wait, reason)
+	g.window = min(g.window, downWindow)
 }
 
 func (g *governor) rest(now time.Time, wait time.Duration, reason string) {

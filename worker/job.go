@@ -121,7 +121,8 @@ type work struct {
 	came  time.Duration // when it came into memory
 	items []models.Item
 	age   age
-	late  bool // much older than others planned before it; set before its jobs are let go
+	cred  int64 // that it was put off for, 0 for a fresh one
+	late  bool  // much older than others planned before it; set before its jobs are let go
 
 	mu         sync.Mutex
 	batch      *models.Batch // a partial record replaces it
@@ -143,7 +144,7 @@ type work struct {
 
 func newWork(l *lane, b *models.Batch, valid time.Duration) *work {
 	now := l.w.sinceStart()
-	return &work{lane: l, came: now, items: b.Items, age: ageOf(b), batch: b, size: len(b.Items), flushed: now, renewed: now, valid: valid}
+	return &work{lane: l, came: now, items: b.Items, age: ageOf(b), cred: b.CredentialID, batch: b, size: len(b.Items), flushed: now, renewed: now, valid: valid}
 }
 
 // age is a batch's place in the order of acceptance, and of claims: when it was due

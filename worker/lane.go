@@ -268,6 +268,10 @@ func (l *lane) launch(k *work) {
 		if j.line == nil {
 			continue
 		}
+		if j.line.spill(j) {
+			k.finish(j)
+			continue
+		}
 		if l.chains.join(j) && !l.admit(j) {
 			l.complete(j)
 		}
@@ -278,6 +282,7 @@ func (l *lane) launch(k *work) {
 func (l *lane) complete(j *job) {
 	for {
 		next := l.chains.leave(j)
+		j.line.held.Add(-1)
 		j.work.finish(j)
 		if next == nil || l.admit(next) {
 			return

@@ -166,12 +166,13 @@ type look struct {
 	// settled: nothing can come to lie on disk any more that a fresh batch might
 	// overtake, unless the memory fills up meanwhile.
 	settled bool
+	rooms   map[int64]int // what credentials that are slow still have room for
 }
 
 // sweepAll claims what is due and fits, and returns when to look again.
 func (l *lane) sweepAll(ctx context.Context) time.Duration {
 	for ctx.Err() == nil {
-		k := l.newLook()
+		k := l.newLook(l.rooms())
 		if k.limit == 0 {
 			return beat
 		}
@@ -189,10 +190,10 @@ func (l *lane) sweepAll(ctx context.Context) time.Duration {
 
 // newLook begins a look for as many batches as fit. How large they are is not known
 // before, so the last one may go beyond the limit of messages.
-func (l *lane) newLook() look {
+func (l *lane) newLook(rooms map[int64]int) look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k := look{began: l.w.sinceStart(), settled: l.stance == catching && l.leaving == 0}
+	k := look{began: l.w.sinceStart(), settled: l.stance == catching && l.leaving == 0, rooms: rooms}
 	room := l.w.o.Limits.Messages - l.used
 	if room <= 0 && l.used > l.parkedLocked() {
 		l.more = true
@@ -216,12 +217,13 @@ func (l *lane) claim(ctx context.Context, k look) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	now := l.w.sinceStart()
-	batches, err := l.db.ClaimDue(ctx, l.w.o.Owner, models.LeaseTime, k.limit)
+	batches, err := l.db.ClaimDue(ctx, l.w.o.Owner, models.LeaseTime, k.limit, k.full()...)
 	if err != nil {
 		return 0, err
 	}
-	l.feed(batches, k, now)
-	return len(batches), nil
+	found := len(batches)
+	l.feed(l.fitting(ctx, batches, k), k, now)
+	return found, nil
 }
 
 // feed puts batches that a look claimed at now among those to be planned, together

@@ -51,11 +51,11 @@ type cable struct {
 	cut atomic.Bool
 }
 
-func (c *cable) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int) ([]*models.Batch, error) {
+func (c *cable) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*models.Batch, error) {
 	if c.cut.Load() {
 		return nil, errFake
 	}
-	return c.fakeDB.ClaimDue(ctx, owner, lease, limit)
+	return c.fakeDB.ClaimDue(ctx, owner, lease, limit, except...)
 }
 
 func (c *cable) RenewLeases(ctx context.Context, owner string, ids []int64, lease time.Duration) ([]int64, error) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hongyan/models"
@@ -38,6 +39,8 @@ type line struct {
 	opening sync.Mutex
 	sender  push.Sender // guarded by opening until set, see open
 
+	held atomic.Int64 // messages in memory that go through it
+
 	mu       sync.Mutex
 	gov      governor
 	pace     pace
@@ -45,6 +48,7 @@ type line struct {
 	queue    fifo
 	flying   int // sends under way
 	resting  []*hand
+	quiet    time.Duration // since when sends are under way and nothing was answered
 	used     time.Duration // last submit
 	checked  time.Duration // when the settings were last read
 	checking bool
@@ -177,7 +181,9 @@ func (l *line) startMore() {
 
 // startLocked gives a job to a hand and unlocks l.mu.
 func (l *line) startLocked(j *job) {
-	l.flying++
+	if l.flying++; l.flying == 1 {
+		l.quiet = l.w.sinceStart()
+	}
 	if n := len(l.resting); n > 0 {
 		// The one that rested last has the warmest stack.
 		h := l.resting[n-1]

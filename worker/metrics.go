@@ -17,6 +17,7 @@ type metrics struct {
 	renewErrors  prometheus.Counter
 	lost         prometheus.Counter
 	panics       prometheus.Counter
+	spilled      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, w *Worker) *metrics {
@@ -40,9 +41,10 @@ func newMetrics(reg prometheus.Registerer, w *Worker) *metrics {
 		renewErrors:  counter("renew_errors_total", "Renewals of leases that failed."),
 		lost:         counter("lost_batches_total", "Batches that another process took over while they were worked here."),
 		panics:       counter("panics_total", "Panics that were caught."),
+		spilled:      counter("spilled_messages_total", "Messages put back to disk because their credential is slow and has its share of the memory."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.sends, m.age, m.record, m.upkeep, m.recordErrors, m.renewErrors, m.lost, m.panics,
+		reg.MustRegister(m.sends, m.age, m.record, m.upkeep, m.recordErrors, m.renewErrors, m.lost, m.panics, m.spilled,
 			gauge("messages", "Messages in memory.", w.messages),
 			gauge("sends_in_flight", "Sends under way.", w.lines.flying),
 			gauge("paused_credentials", "Credentials in use here that are paused.", w.lines.stopped))

@@ -542,18 +542,18 @@ func TestGovernor(t *testing.T) {
 	for range failuresInRow {
 		g.failed(t0, t0, models.ReasonRetry)
 	}
-	if until, rests := g.resting(t0); !rests || !until.Equal(t0.Add(downPause)) || g.window != 50 {
+	if until, rests := g.resting(t0); !rests || !until.Equal(t0.Add(downPause)) || g.window != downWindow {
 		t.Errorf("until %v, window %d", until, g.window)
 	}
 	// What was in flight at the setback is no new one.
 	g.failed(t0.Add(-time.Second), t0.Add(time.Second), models.ReasonRetry)
-	if g.window != 50 {
+	if g.window != downWindow {
 		t.Errorf("window %d", g.window)
 	}
 	later := t0.Add(time.Minute)
 	g.throttled(later, later, 0, models.ReasonThrottled)
 	g.throttled(later.Add(-time.Second), later, 0, models.ReasonThrottled)
-	if until, _ := g.resting(later); !until.Equal(later.Add(throttlePause)) || g.window != 25 {
+	if until, _ := g.resting(later); !until.Equal(later.Add(throttlePause)) || g.window != downWindow/2 {
 		t.Errorf("until %v, window %d", until, g.window)
 	}
 	g.throttled(later.Add(time.Hour), later.Add(time.Hour), 48*time.Hour, models.ReasonThrottled)

@@ -130,11 +130,11 @@ func (c *wire) RenewLeases(ctx context.Context, owner string, ids []int64, lease
 	return c.DB.RenewLeases(ctx, owner, ids, lease)
 }
 
-func (c *wire) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int) ([]*models.Batch, error) {
+func (c *wire) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*models.Batch, error) {
 	if c.cut.Load() {
 		return nil, errFake
 	}
-	return c.DB.ClaimDue(ctx, owner, lease, limit)
+	return c.DB.ClaimDue(ctx, owner, lease, limit, except...)
 }
 
 func (c *wire) Record(ctx context.Context, owner string, recs []models.Recording) ([][]*models.Batch, []int64, error) {

@@ -133,6 +133,9 @@ func (l *line) report(o push.Outcome, start, now time.Time) {
 	default:
 		l.gov.answered()
 	}
+	if o != push.Retry {
+		l.quiet = l.w.sinceStart()
+	}
 	_, rests := l.gov.resting(now)
 	waiting := l.waitingLocked()
 	l.mu.Unlock()
@@ -175,6 +178,7 @@ func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now
 		return
 	}
 	l.mu.Lock()
+	l.quiet = l.w.sinceStart()
 	l.gov.throttled(start, now, r.RetryAfter, models.ReasonThrottled)
 	until, _ := l.gov.resting(now)
 	l.mu.Unlock()

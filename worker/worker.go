@@ -44,7 +44,7 @@ type Control interface {
 
 // Database is what the worker asks of a database; *models.DB has it.
 type Database interface {
-	ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int) ([]*models.Batch, error)
+	ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*models.Batch, error)
 	RenewLeases(ctx context.Context, owner string, ids []int64, lease time.Duration) ([]int64, error)
 	ReleaseBatches(ctx context.Context, owner string, ids []int64) error
 	ReachAccounts(ctx context.Context, keys []models.AccountKey) (map[models.AccountKey][]models.Reach, error)

@@ -131,11 +131,12 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 	}
 	var im struct {
 		ID, AccountID int64
+		SDKAppID      int64 `gorm:"column:sdk_app_id"`
 		Bridge        string
 		ContentDays   int
 		Language      string
 	}
-	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
+	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE i.id = ? AND i.deleted_at IS NULL`, t.IMApp).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, unknown
@@ -144,7 +145,9 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 		return Ingest{}, fmt.Errorf("models: sample secret: %w", err)
 	}
 	// No allow-list: the list is for the IM server, and this comes from the console.
-	in := Ingest{imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language}
+	in := Ingest{
+		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language,
+	}
 	if in.targets, err = s.ingestTargets(ctx, im.ID); err != nil {
 		return Ingest{}, err
 	}

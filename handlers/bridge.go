@@ -29,6 +29,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -44,6 +45,9 @@ type Bridge struct {
 	ID string
 	// Path is what follows the secret in the ingest address.
 	Path string
+	// Below says that the server appends paths of its own to the address; parse sees
+	// them as ingestRequest.below.
+	Below bool
 	// Name and Help are catalog keys: what the server is called, and in a
 	// sentence when to choose it.
 	Name, Help string
@@ -114,6 +118,19 @@ type ingestRequest struct {
 	now    time.Time
 	// language is the account's, for what a message does not say itself.
 	language string
+	// below is what the path holds behind the bridge's own, without slashes around it.
+	below string
+	// secret is that of the address, for protocols that sign with a shared key.
+	secret string
+	// sdkAppID is the IM app's.
+	sdkAppID int64
+}
+
+// joiner is a protocol whose requests say less than who is to be pushed to: join
+// completes the intake from what the IM app has told before, and keeps what it tells
+// now. It runs once for each parsed request.
+type joiner interface {
+	join(context.Context, IngestStore, models.Ingest, *intake) error
 }
 
 // intake is a parsed request.
@@ -127,6 +144,8 @@ type intake struct {
 	// at maps what the protocol answers about to an index of messages, or -1.
 	// Only protocols that answer item by item use it.
 	at []int
+	// extra is what the protocol's own methods hand on to each other.
+	extra any
 }
 
 // drop counts n things that will not be stored.

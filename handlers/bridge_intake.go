@@ -18,6 +18,13 @@ type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
+	// What IM servers tell beside messages, for those whose messages do not say who is
+	// offline or who is in a group.
+	SetPresence(ctx context.Context, in models.Ingest, states []models.Presence) error
+	PresenceOf(ctx context.Context, in models.Ingest, accounts []string) (map[string][]models.Presence, error)
+	ChangeGroup(ctx context.Context, in models.Ingest, c models.GroupChange) error
+	GroupMembers(ctx context.Context, in models.Ingest, group string, limit int) ([]string, map[string][]models.Presence, error)
+	Audience(ctx context.Context, in models.Ingest, limit int) ([]models.AudienceMember, error)
 }
 
 // ingestHandler is the part of a bridge that is the same for all.
@@ -92,7 +99,7 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 		h.count(in, models.IngestRefused, 1)
 		return h.refuse(c, p, &apiError{status: http.StatusForbidden, code: "address_not_allowed"})
 	}
-	got, err := h.read(c, p, in.Language())
+	got, err := h.read(c, p, in)
 	if err != nil {
 		h.count(in, models.IngestInvalid, 1)
 		h.complain(c, in, apiErrorOf(err).code)
@@ -100,6 +107,11 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 	}
 	if got.fault != "" {
 		h.complain(c, in, got.fault)
+	}
+	if j, ok := p.(joiner); ok {
+		if err := j.join(c.Request().Context(), h.Ingest, in, &got); err != nil {
+			return h.refuse(c, p, err)
+		}
 	}
 	for outcome, n := range got.dropped {
 		h.count(in, outcome, n)
@@ -118,14 +130,20 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 }
 
 // read parses the request's body.
-func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intake, error) {
+func (h *ingestHandler) read(c echo.Context, p protocol, in models.Ingest) (intake, error) {
 	body, err := readBody(c, maxBridgeBody, maxBridgeLength)
 	if err != nil {
 		return intake{}, err
 	}
 	r := c.Request()
-	return p.parse(ingestRequest{query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language})
+	return p.parse(ingestRequest{
+		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: in.Language(),
+		below: below(c), secret: c.Param("secret"), sdkAppID: in.SDKAppID(),
+	})
 }
+
+// below returns what a path holds behind the bridge's own.
+func below(c echo.Context) string { return strings.Trim(c.Param("*"), "/") }
 
 // accept stores messages, as many at a time as one commit takes. All are stored
 // before it returns, or the error says that not all are; a caller that then

@@ -47,7 +47,11 @@ func (m Machine) Mount(s *web.Server) {
 	im.POST("/:secret/", web.ByKey, m.machine(in.own))
 	for _, p := range bridges() {
 		im.POST("/:secret/"+p.bridge().Path, web.ByKey, m.machine(in.through(p)))
-		im.POST("/:secret/"+p.bridge().Path+"/", web.ByKey, m.machine(in.through(p)))
+		rest := ""
+		if p.bridge().Below {
+			rest = "*"
+		}
+		im.POST("/:secret/"+p.bridge().Path+"/"+rest, web.ByKey, m.machine(in.through(p)))
 	}
 
 	// Vendors: the secret in the path is the key, and where they sign, the signature.

@@ -92,7 +92,7 @@ func BridgeByID(id string) (Bridge, bool) {
 }
 
 // bridges is the one list of bridges.
-func bridges() []protocol { return []protocol{wukongIM{}, genericBridge{}} }
+func bridges() []protocol { return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}} }
 
 // protocol is one IM server's way of handing over messages.
 type protocol interface {

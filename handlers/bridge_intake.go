@@ -105,13 +105,13 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 		h.complain(c, in, apiErrorOf(err).code)
 		return h.refuse(c, p, err)
 	}
-	if got.fault != "" {
-		h.complain(c, in, got.fault)
-	}
 	if j, ok := p.(joiner); ok {
 		if err := j.join(c.Request().Context(), h.Ingest, in, &got); err != nil {
 			return h.refuse(c, p, err)
 		}
+	}
+	if got.fault != "" {
+		h.complain(c, in, got.fault)
 	}
 	for outcome, n := range got.dropped {
 		h.count(in, outcome, n)

@@ -270,7 +270,7 @@ func (tencentIM) unauthorized(c echo.Context, in intake) error {
 // status of what concerns the address.
 func (tencentIM) refuse(c echo.Context, e *apiError) error {
 	switch e.code {
-	case "unknown_address", "wrong_bridge", "too_many_requests", "address_not_allowed", "unknown_command":
+	case "unknown_address", "wrong_bridge", "too_many_requests", "address_not_allowed":
 		return tencentFail(c, e.status, e)
 	}
 	if below(c) == "" {

@@ -260,7 +260,7 @@ func (call *timCall) withdraw(in *intake, f jsonFields) {
 	key := f.text("MsgKey")
 	var d appData
 	d.add("recall", cutRunes(oneLine(key), models.MaxSourceID))
-	d.add("from", cutRunes(oneLine(f.text("From_Account")), maxNameRunes))
+	d.add("sender", cutRunes(oneLine(f.text("From_Account")), maxNameRunes))
 	call.badge(in, f, f.text("To_Account"), timKey("recall", key), d.m)
 }
 

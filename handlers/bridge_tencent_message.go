@@ -54,7 +54,7 @@ func timData(m *models.Incoming, f, info jsonFields, ext string) string {
 	var d appData
 	d.add("ext", ext)
 	d.add("msg_key", cutRunes(oneLine(f.text("MsgKey")), models.MaxSourceID))
-	d.add("from", cutRunes(m.Sender, maxNameRunes))
+	d.add("sender", cutRunes(m.Sender, maxNameRunes))
 	d.add("group", cutRunes(oneLine(f.text("GroupId")), maxNameRunes))
 	d.add("data_id", f.text("DataId"))
 	d.add("image", apns.text("Image"))

@@ -26,9 +26,10 @@ const (
 	PresenceTrust = 24 * time.Hour
 	// presenceLife is how long a state is kept after the last news of it.
 	presenceLife = 30 * 24 * time.Hour
-	// MaxPlatformBytes and MaxGroupRunes bound what is kept of a platform and a group's id.
+	// MaxPlatformBytes bounds the name of a platform.
 	MaxPlatformBytes = 32
-	MaxGroupRunes    = 128
+	// MaxGroupRunes bounds a group's id.
+	MaxGroupRunes = 128
 )
 
 // Presence is a user's state on one platform.

@@ -30,6 +30,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -48,6 +49,9 @@ type Bridge struct {
 	// Tokens says that the server addresses devices by token: the IM app then
 	// chooses what its tokens are, and may register app or server ids.
 	Tokens bool
+	// Below says that the server appends paths of its own to the address; parse sees
+	// them as ingestRequest.below.
+	Below bool
 	// Name and Help are catalog keys: what the server is called, and in a
 	// sentence when to choose it.
 	Name, Help string
@@ -94,7 +98,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}}
+	return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}}
 }
 
 // protocol is one IM server's way of handing over messages.
@@ -145,6 +149,19 @@ type ingestRequest struct {
 	device string
 	// language is the account's, for what a message does not say itself.
 	language string
+	// below is what the path holds behind the bridge's own, without slashes around it.
+	below string
+	// secret is that of the address, for protocols that sign with a shared key.
+	secret string
+	// sdkAppID is the IM app's.
+	sdkAppID int64
+}
+
+// joiner is a protocol whose requests say less than who is to be pushed to: join
+// completes the intake from what the IM app has told before, and keeps what it tells
+// now. It runs once for each parsed request.
+type joiner interface {
+	join(context.Context, IngestStore, models.Ingest, *intake) error
 }
 
 // intake is a parsed request.
@@ -165,6 +182,8 @@ type intake struct {
 	// are the server's words for the tokens, parallel to messages.
 	user  *userMessage
 	kinds []string
+	// extra is what the protocol's own methods hand on to each other.
+	extra any
 }
 
 // drop counts n things that will not be stored.

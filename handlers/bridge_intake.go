@@ -26,6 +26,13 @@ type IngestStore interface {
 	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
+	// What IM servers tell beside messages, for those whose messages do not say who is
+	// offline or who is in a group.
+	SetPresence(ctx context.Context, in models.Ingest, states []models.Presence) error
+	PresenceOf(ctx context.Context, in models.Ingest, accounts []string) (map[string][]models.Presence, error)
+	ChangeGroup(ctx context.Context, in models.Ingest, c models.GroupChange) error
+	GroupMembers(ctx context.Context, in models.Ingest, group string, limit int) ([]string, map[string][]models.Presence, error)
+	Audience(ctx context.Context, in models.Ingest, limit int) ([]models.AudienceMember, error)
 }
 
 // ingestHandler is the part of a bridge that is the same for all.
@@ -108,11 +115,16 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 	if err := h.allowed(c, in); err != nil {
 		return h.refuse(c, p, err)
 	}
-	got, err := h.read(c, p, in.Language())
+	got, err := h.read(c, p, in)
 	if err != nil {
 		h.count(in, models.IngestInvalid, 1)
 		h.complain(c, in, apiErrorOf(err).code)
 		return h.refuse(c, p, err)
+	}
+	if j, ok := p.(joiner); ok {
+		if err := j.join(c.Request().Context(), h.Ingest, in, &got); err != nil {
+			return h.refuse(c, p, err)
+		}
 	}
 	if got.fault != "" {
 		h.complain(c, in, got.fault)
@@ -170,11 +182,12 @@ func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake)
 }
 
 // read parses the request's body.
-func (h *ingestHandler) read(c echo.Context, p protocol, language string) (intake, error) {
-	r, err := h.request(c, p, language)
+func (h *ingestHandler) read(c echo.Context, p protocol, in models.Ingest) (intake, error) {
+	r, err := h.request(c, p, in.Language())
 	if err != nil {
 		return intake{}, err
 	}
+	r.sdkAppID = in.SDKAppID()
 	return p.parse(r)
 }
 
@@ -192,9 +205,13 @@ func (h *ingestHandler) request(c echo.Context, p protocol, language string) (in
 	}
 	r := c.Request()
 	return ingestRequest{
-		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language, device: c.Param("device"),
+		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language,
+		device: c.Param("device"), below: below(c), secret: c.Param("secret"),
 	}, nil
 }
+
+// below returns what a path holds behind the bridge's own.
+func below(c echo.Context) string { return strings.Trim(c.Param("*"), "/") }
 
 // accept stores messages, as many at a time as one commit takes. All are stored
 // before it returns, or the error says that not all are; a caller that then

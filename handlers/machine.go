@@ -48,7 +48,11 @@ func (m Machine) Mount(s *web.Server) {
 	for _, p := range bridges() {
 		if path := p.bridge().Path; path != "" { // else the bare address is the only one
 			im.POST("/:secret/"+path, web.ByKey, m.machine(in.through(p)))
-			im.POST("/:secret/"+path+"/", web.ByKey, m.machine(in.through(p)))
+			rest := ""
+			if p.bridge().Below {
+				rest = "*"
+			}
+			im.POST("/:secret/"+path+"/"+rest, web.ByKey, m.machine(in.through(p)))
 		}
 		r, ok := p.(routed)
 		if !ok {

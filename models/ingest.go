@@ -17,6 +17,7 @@ import (
 type Ingest struct {
 	imAppID     int64
 	accountID   int64
+	sdkAppID    int64
 	bridge      string
 	allowIPs    string
 	contentDays int
@@ -38,6 +39,9 @@ func (i Ingest) IMAppID() int64 { return i.imAppID }
 
 // AccountID returns the main account that owns the IM app.
 func (i Ingest) AccountID() int64 { return i.accountID }
+
+// SDKAppID returns the number that the IM app is known by to its own server.
+func (i Ingest) SDKAppID() int64 { return i.sdkAppID }
 
 // Bridge returns which bridge the IM app is for; any other must refuse it.
 func (i Ingest) Bridge() string { return i.bridge }
@@ -155,12 +159,13 @@ func (s *Store) forgetIngest() {
 func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Ingest, error) {
 	var im struct {
 		ID, AccountID        int64
+		SDKAppID             int64 `gorm:"column:sdk_app_id"`
 		Bridge               string
 		AllowIPs             string `gorm:"column:allow_ips"`
 		ContentDays          int
 		Language, Addressing string
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, i.allow_ips, i.addressing, a.content_days, a.language
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE (`+cond+`) AND i.deleted_at IS NULL
 		LIMIT 1`, args...).Take(&im).Error
@@ -171,7 +176,7 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 		return Ingest{}, fmt.Errorf("models: ingest: %w", err)
 	}
 	in := Ingest{
-		imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, allowIPs: im.AllowIPs,
+		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, allowIPs: im.AllowIPs,
 		contentDays: im.ContentDays, language: im.Language, addressing: im.Addressing,
 	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)

@@ -35,6 +35,7 @@ type Content struct {
 	Subtitle          string         `json:"st,omitempty"`
 	Body              string         `json:"b,omitempty"`
 	Badge             *int           `json:"bd,omitempty"` // the request's unread count, if it carried one
+	KeepBadge         bool           `json:"kb,omitempty"` // without a count: the number on the icon stays as it is
 	Sound             string         `json:"s,omitempty"`
 	CollapseKey       string         `json:"ck,omitempty"`
 	ThreadID          string         `json:"th,omitempty"`

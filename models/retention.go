@@ -93,6 +93,8 @@ func (d *DB) retentionSteps(now, cut time.Time) []retentionStep {
 		{"early_receipts", "message_id, device_id, status", "early_receipts WHERE message_id < ?", idBound(now.Add(-earlyLife))},
 		{"vendor_notes", "message_id, device_id, event", "vendor_notes WHERE message_id < ?", old},
 		dedupe,
+		{"im_presence", "im_app_id, account, platform", "im_presence WHERE seen < ?", now.Add(-presenceLife).Unix()},
+		{"im_group_members", "im_app_id, group_id, account", `im_group_members WHERE im_app_id IN (SELECT id FROM im_apps WHERE deleted_at <= ?)`, now},
 		{"counters", "app_id, plan_id, hour", "counters WHERE hour < ?", statistics},
 		{"im_app_stats", "im_app_id, hour", "im_app_stats WHERE hour < ?", statistics},
 	}

@@ -131,11 +131,12 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 	}
 	var im struct {
 		ID, AccountID int64
+		SDKAppID      int64 `gorm:"column:sdk_app_id"`
 		Bridge        string
 		ContentDays   int
 		Language      string
 	}
-	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.bridge, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
+	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE i.id = ? AND i.deleted_at IS NULL`, t.IMApp).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, unknown
@@ -146,7 +147,7 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 	// No allow-list: the list is for the IM server, and this comes from the console.
 	// Virtual phones are known by their device tokens, whatever the IM app's are.
 	in := Ingest{
-		imAppID: im.ID, accountID: im.AccountID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language,
+		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language,
 		addressing: AddressDevice, sample: true,
 	}
 	if in.targets, err = s.ingestTargets(ctx, im.ID); err != nil {

@@ -50,6 +50,7 @@ type Store struct {
 	unique   []*DB // each database once
 	keys     *Keyring
 	intake   intake
+	presence presenceWriter
 	control  control
 }
 

@@ -312,6 +312,10 @@ func (p *planner) badge(j *job, stored models.Badge) {
 			n.N = max(*c.Badge, 0)
 		case j.item.Message.Kind == models.KindBadge:
 			return // nothing to set; the vendor's package says so
+		case c.KeepBadge:
+			j.badge = n.N
+			j.target[0].Badge = &j.badge
+			return
 		default:
 			n.N++
 			j.counted = true

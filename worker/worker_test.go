@@ -116,6 +116,7 @@ func TestBadge(t *testing.T) {
 		r.accept(r.message("alice"))
 		r.accept(r.message("alice", badge(20)))
 		r.accept(r.message("alice", kind(models.KindSilent)))
+		r.accept(r.message("alice", func(it *models.Item) { it.Content.KeepBadge = true }))
 		r.accept(r.message("alice"))
 		r.accept(r.message("alice", kind(models.KindBadge), badge(0)))
 		r.accept(r.message("alice"))
@@ -124,7 +125,7 @@ func TestBadge(t *testing.T) {
 		for _, p := range r.vendor.list() {
 			got = append(got, p.badge)
 		}
-		if want := []int{4, 5, 6, 20, -1, 21, 0, 1}; fmt.Sprint(got) != fmt.Sprint(want) {
+		if want := []int{4, 5, 6, 20, -1, 20, 21, 0, 1}; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("badges %v, want %v", got, want)
 		}
 		if n := r.db.devices[1].Device.Badge; n != 1 {

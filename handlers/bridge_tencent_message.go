@@ -1,0 +1,152 @@
+package handlers
+
+import (
+	"encoding/json"
+	"strings"
+
+	"hongyan/models"
+	"hongyan/push"
+)
+
+// message reads what REST commands and callbacks have in common: who says what, and how
+// it is to be shown. show is false for what is not to be pushed, which is then counted.
+func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m models.Incoming, show bool) {
+	info := f.object("OfflinePushInfo")
+	m = models.Incoming{Kind: models.KindAlert, Sender: oneLine(f.text("From_Account"))}
+	words, custom := timWords(f, r.language)
+	desc := cleanText(info.text("Desc"))
+	body := firstText(desc, words, custom.desc)
+	apns, android := info.object("ApnsInfo"), info.object("AndroidInfo")
+	title := firstText(info.text("Title"), apns.text("Title"))
+	switch {
+	case info.is("PushFlag", 1), info.is("DisablePush", 1), info.is("disablePush", 1),
+		body == "" && custom.only: // nothing in it that a person could read
+		in.drop(models.IngestSkipped, 1)
+		return m, false
+	case body == "" && title == "":
+		body = models.GenericText(r.language)
+	}
+	ext := info.text("Ext")
+	sound := timSound(firstText(apns.text("Sound"), info.text("iOSSound"), android.text("Sound")))
+	if info == nil {
+		ext = custom.ext
+		sound = timSound(custom.sound)
+	}
+	m.Content = models.Content{
+		Title: title, Subtitle: apns.text("SubTitle"), Body: body, Sound: sound,
+		MutableContent: apns.is("MutableContent", 1) || apns.text("Image") != "",
+		KeepBadge:      apns.is("BadgeMode", 1) || info.is("ignoreIOSBadge", 1) || timControl(f, "NoUnread"),
+		LowPriority:    timLow(android),
+	}
+	switch level := firstText(apns.text("InterruptionLevel"), info.text("iOSInterruptionLevel")); level {
+	case "passive", "active", "time-sensitive", "critical":
+		m.Content.InterruptionLevel = level
+	}
+	fitContent(&m.Content)
+	in.note(timData(&m, f, info, ext))
+	return m, true
+}
+
+// timData collects what the app gets beside the text: the sender's own data first, then
+// everything that has no place of its own here, so that nothing is lost on the way.
+func timData(m *models.Incoming, f, info jsonFields, ext string) string {
+	apns, android := info.object("ApnsInfo"), info.object("AndroidInfo")
+	var d appData
+	d.add("ext", ext)
+	d.add("msg_key", cutRunes(oneLine(f.text("MsgKey")), models.MaxSourceID))
+	d.add("sender", cutRunes(m.Sender, maxNameRunes))
+	d.add("group", cutRunes(oneLine(f.text("GroupId")), maxNameRunes))
+	d.add("data_id", f.text("DataId"))
+	d.add("image", apns.text("Image"))
+	d.add("cloud_custom_data", f.text("CloudCustomData"))
+	d.add("android", android.rest("Sound"))
+	d.add("apns", apns.rest("Sound", "Title", "SubTitle", "Image", "BadgeMode", "MutableContent", "InterruptionLevel"))
+	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "AndroidInfo", "ApnsInfo", "iOSSound", "iOSInterruptionLevel",
+		"ignoreIOSBadge", "disablePush", "DisablePush"))
+	m.Content.Data = d.m
+	return d.fault()
+}
+
+// note keeps the first fault for the log.
+func (in *intake) note(fault string) {
+	if in.fault == "" {
+		in.fault = fault
+	}
+}
+
+// timLow reports whether a message asks for a delivery that may wait.
+func timLow(android jsonFields) bool {
+	return strings.EqualFold(android.text("fcmPriority"), "normal") || strings.EqualFold(android.text("FCMPriority"), "normal")
+}
+
+// timSound reads a sound's name. The client's SDK has words for none and for the usual.
+func timSound(name string) string {
+	switch name = oneLine(name); name {
+	case "push.no_sound":
+		return ""
+	case "":
+		return defaultSound
+	}
+	return push.CutBytes(name, maxWordBytes)
+}
+
+// timControl reports whether SendMsgControl holds a word.
+func timControl(f jsonFields, word string) bool {
+	words, _ := textList(f["SendMsgControl"])
+	for _, w := range words {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// timCustom is what a message's custom elements say for its notification.
+type timCustom struct {
+	desc, ext, sound string
+	only             bool // there is no other element
+}
+
+// timWords returns what a message's elements show as, one after the other without
+// anything between, as Tencent does it.
+func timWords(f jsonFields, language string) (string, timCustom) {
+	var b strings.Builder
+	items, _ := f.list("MsgBody")
+	custom := timCustom{only: len(items) > 0}
+	for _, raw := range items {
+		var e jsonFields
+		if json.Unmarshal(raw, &e) != nil {
+			custom.only = false
+			continue
+		}
+		content := e.object("MsgContent")
+		kind := e.text("MsgType")
+		if kind == "TIMCustomElem" {
+			b.WriteString(content.text("Desc"))
+			custom.desc = firstText(custom.desc, content.text("Desc"))
+			custom.ext, custom.sound = firstText(custom.ext, content.text("Ext")), firstText(custom.sound, content.text("Sound"))
+			continue
+		}
+		custom.only = false
+		if kind == "TIMTextElem" {
+			b.WriteString(content.text("Text"))
+		} else {
+			b.WriteString(timWord(kind, language))
+		}
+	}
+	return cleanText(b.String()), custom
+}
+
+// timWord is what stands for an element that is no text.
+func timWord(kind, language string) string {
+	words := map[string][2]string{
+		"TIMLocationElem": {"[位置]", "[Location]"}, "TIMFaceElem": {"[表情]", "[Face]"}, "TIMSoundElem": {"[语音]", "[Voice]"},
+		"TIMImageElem": {"[图片]", "[Image]"}, "TIMFileElem": {"[文件]", "[File]"}, "TIMVideoFileElem": {"[视频]", "[Video]"},
+		"TIMRelayElem": {"[聊天记录]", "[Chat history]"},
+	}
+	w := words[kind]
+	if models.IsEnglish(language) {
+		return w[1]
+	}
+	return w[0]
+}

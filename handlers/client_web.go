@@ -50,14 +50,12 @@ const Hongyan = {
       language: navigator.language, time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
       notifications: Notification.permission === 'granted',
     };
-    const device = await Hongyan.call('register', body).catch((error) => {
+    const { device_token: token, device_secret: secret } = await Hongyan.call('register', body).catch((error) => {
       if (error.code !== 'bad_device') throw error;
       return Hongyan.call('register', body); // as a new device
     });
-    if (device.device_secret) { // the first time only
-      const mine = { token: device.device_token, secret: device.device_secret };
-      await Hongyan.kept('readwrite', (store) => store.put(mine, 'device'));
-    }
+    // The secret is shown the first time only.
+    if (secret) await Hongyan.kept('readwrite', (store) => store.put({ token, secret }, 'device'));
   },
 
   // Where page and service worker both find the device's token and secret.
@@ -121,8 +119,9 @@ async function show(message) {
 }
 
 async function report(data, status) {
-  if (!data?.hy_mid) return;
-  const receipts = [{ message_id: data.hy_mid, status }];
+  const id = data?.hy_mid;
+  if (!id) return;
+  const receipts = [{ message_id: id, status }];
   await Hongyan.call('receipts', { receipts }).catch(() => {}); // nobody waits for it
 }
 

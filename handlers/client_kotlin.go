@@ -75,7 +75,10 @@ if (id != null) thread {
 
 // kotlinVendors are where each vendor's SDK hands out the token, with the channel's id
 // that the route needs. Names of keys in capitals are the app's own at that vendor.
-func kotlinVendors() []vendorSnippet {
+func kotlinVendors() []vendorSnippet { return append(kotlinServices(), kotlinReceivers()...) }
+
+// kotlinServices are the SDKs that hand the token to a call or a service.
+func kotlinServices() []vendorSnippet {
 	return []vendorSnippet{
 		{push.Huawei, `// At every start. An empty token comes later, through the service.
 thread {
@@ -104,16 +107,6 @@ if (HonorPushClient.getInstance().checkSupportHonorPush(context)) {
 class HonorService : HonorMessageService() {
     override fun onNewToken(token: String?) = onToken(this, "honor", token)
 }`},
-		{push.Xiaomi, `// At every start.
-MiPushClient.registerPush(context, XIAOMI_APP_ID, XIAOMI_APP_KEY)
-
-class XiaomiReceiver : PushMessageReceiver() {
-    override fun onReceiveRegisterResult(context: Context, result: MiPushCommandMessage) {
-        if (result.command == MiPushClient.COMMAND_REGISTER && result.resultCode == ErrorCode.SUCCESS.toLong()) {
-            onToken(context, "xm", result.commandArguments?.firstOrNull())
-        }
-    }
-}`},
 		{push.OPPO, `// At every start.
 HeytapPushManager.init(context, false)
 if (HeytapPushManager.isSupportPush(context)) {
@@ -129,6 +122,29 @@ if (HeytapPushManager.isSupportPush(context)) {
             Log.w("hongyan", "oppo $code $message")
         }
     })
+}`},
+		{push.FCM, `// At every start.
+FirebaseMessaging.getInstance().token.addOnSuccessListener { token -> onToken(context, "fcm", token) }
+
+// In the manifest: com.google.firebase.MESSAGING_EVENT.
+class FcmService : FirebaseMessagingService() {
+    override fun onNewToken(token: String) = onToken(this, "fcm", token)
+}`},
+	}
+}
+
+// kotlinReceivers are the SDKs that hand the token to a broadcast receiver.
+func kotlinReceivers() []vendorSnippet {
+	return []vendorSnippet{
+		{push.Xiaomi, `// At every start.
+MiPushClient.registerPush(context, XIAOMI_APP_ID, XIAOMI_APP_KEY)
+
+class XiaomiReceiver : PushMessageReceiver() {
+    override fun onReceiveRegisterResult(context: Context, result: MiPushCommandMessage) {
+        if (result.command == MiPushClient.COMMAND_REGISTER && result.resultCode == ErrorCode.SUCCESS.toLong()) {
+            onToken(context, "xm", result.commandArguments?.firstOrNull())
+        }
+    }
 }`},
 		{push.Vivo, `// At every start, after the user has agreed to the privacy policy.
 val vivo = PushClient.getInstance(context)
@@ -152,13 +168,6 @@ class MeizuReceiver : MzPushMessageReceiver() {
     override fun onPushStatus(context: Context, status: PushSwitchStatus?) {}
     override fun onSubTagsStatus(context: Context, status: SubTagsStatus?) {}
     override fun onSubAliasStatus(context: Context, status: SubAliasStatus?) {}
-}`},
-		{push.FCM, `// At every start.
-FirebaseMessaging.getInstance().token.addOnSuccessListener { token -> onToken(context, "fcm", token) }
-
-// In the manifest: com.google.firebase.MESSAGING_EVENT.
-class FcmService : FirebaseMessagingService() {
-    override fun onNewToken(token: String) = onToken(this, "fcm", token)
 }`},
 	}
 }

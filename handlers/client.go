@@ -1,11 +1,13 @@
 package handlers
 
 import (
+	"context"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/views"
 	c "hongyan/views/components"
 	"hongyan/views/locale"
@@ -17,7 +19,20 @@ const (
 	langSwift  = "swift"
 	langKotlin = "kotlin"
 	langArkTS  = "arkts"
+	langWeb    = "web"
 )
+
+// clientLanguages are the languages that an app's page offers, its own first.
+func clientLanguages(a *models.AppView) []c.Link {
+	apple := []c.Link{{Label: "Swift", Current: true, Href: langSwift}}
+	others := []c.Link{{Label: "Kotlin", Href: langKotlin}, {Label: "ArkTS", Href: langArkTS}}
+	if models.ChannelFits(string(push.APNs), a.Platform) {
+		return append(apple, others...)
+	}
+	// Browsers are reached through the keys of these apps.
+	others[0].Current, apple[0].Current = true, false
+	return append(append(others, c.Link{Label: "Web", Href: langWeb}), apple...)
+}
 
 // client is 客户端接入: snippets filled with the app's ids.
 func (h *console) client(ctx echo.Context) error {
@@ -33,41 +48,63 @@ func (h *console) client(ctx echo.Context) error {
 	v := views.ClientPage{
 		Base: p.Base, AccessID: p.App.AccessID(), AccessKey: key.Reveal(), Server: h.publicURL(ctx), Bind: p.App.BindRequired,
 	}
-	lang := ctx.QueryParam("lang")
-	if lang != langSwift && lang != langKotlin && lang != langArkTS {
-		lang = langSwift
-		if p.App.Platform == models.PlatformAndroid {
-			lang = langKotlin
+	v.Languages = clientLanguages(p.App)
+	lang := v.Languages[0].Href
+	for _, l := range v.Languages {
+		if l.Href == ctx.QueryParam("lang") {
+			lang = l.Href
 		}
 	}
-	for _, l := range []struct{ id, name string }{{langSwift, "Swift"}, {langKotlin, "Kotlin"}, {langArkTS, "ArkTS"}} {
-		v.Languages = append(v.Languages, c.Link{Label: l.name, Href: p.Base + "/client?lang=" + l.id, Current: l.id == lang})
+	for i := range v.Languages {
+		l := &v.Languages[i]
+		l.Href, l.Current = p.Base+"/client?lang="+l.Href, l.Href == lang
 	}
-	bind := locale.T(std, "client.bind_text")
-	if v.Bind {
-		bind = locale.T(std, "client.bind_signed_text")
-	}
-	code := snippets(lang, p.App, v)
-	v.Steps = []views.ClientStep{
-		{ID: "base", Title: locale.T(std, "client.base"), Text: locale.T(std, "client.base_text"), Code: code.base},
-		{ID: "register", Title: locale.T(std, "client.register"), Text: locale.T(std, "client.register_text"), Code: code.register},
-		{ID: "bind", Title: locale.T(std, "client.bind"), Text: bind, Code: code.bind},
-		{ID: "receipt", Title: locale.T(std, "client.receipt"), Text: locale.T(std, "client.receipt_text"), Code: code.receipt},
-	}
-	if v.Bind {
-		v.Steps = append(v.Steps, views.ClientStep{
-			ID: "sign", Title: locale.T(std, "client.sign"), Text: locale.T(std, "client.sign_text"), Code: signSnippet,
-		})
-	}
-	for i := range v.Steps {
-		v.Steps[i].Label = locale.T(std, "client.code_of", "Title", v.Steps[i].Title)
-	}
+	v.Steps = clientSteps(std, lang, p.App, v)
 	v.Chrome = web.Chrome(ctx)
 	return web.Page(ctx, views.Client(v))
 }
 
+// clientSteps are the snippets of a language, each under what it is for.
+func clientSteps(ctx context.Context, lang string, a *models.AppView, v views.ClientPage) []views.ClientStep {
+	t := func(key string) string { return locale.T(ctx, key) }
+	code := snippets(lang, a, v)
+	out := []views.ClientStep{
+		{ID: "base", Title: t("client.base"), Text: t("client.base_text"), Code: code.base},
+		{ID: "register", Title: t("client.register"), Text: t("client.register_text"), Code: code.register},
+		{ID: "bind", Title: t("client.bind"), Text: t("client.bind_text"), Code: code.bind},
+		{ID: "receipt", Title: t("client.receipt"), Text: t("client.receipt_text"), Code: code.receipt},
+	}
+	switch lang {
+	case langWeb:
+		out[0].Text, out[1].Text = t("client.web_base_text"), t("client.web_register_text")
+		out[3].Title, out[3].Text = t("client.web_receipt"), t("client.web_receipt_text")
+	case langKotlin:
+		out[1].Text = t("client.kotlin_register_text")
+	}
+	for _, n := range code.vendors {
+		name := locale.T(ctx, "channels."+string(n.channel)) + " · " + string(n.channel)
+		out[1].Parts = append(out[1].Parts, views.ClientPart{Name: name, Label: locale.T(ctx, "client.code_of", "Title", name), Code: n.code})
+	}
+	if v.Bind {
+		out[2].Text = t("client.bind_signed_text")
+		out = append(out, views.ClientStep{ID: "sign", Title: t("client.sign"), Text: t("client.sign_text"), Code: signSnippet})
+	}
+	for i := range out {
+		out[i].Label = locale.T(ctx, "client.code_of", "Title", out[i].Title)
+	}
+	return out
+}
+
 // snippet is what a phone's app needs, in one language.
-type snippet struct{ base, register, bind, receipt string }
+type snippet struct {
+	base, register, bind, receipt string
+	vendors                       []vendorSnippet // how each vendor's token is had
+}
+
+type vendorSnippet struct {
+	channel push.Channel
+	code    string
+}
 
 // snippets returns the code of a language with the app's ids and, when the app asks
 // for them, binding signatures.
@@ -78,6 +115,8 @@ func snippets(lang string, a *models.AppView, v views.ClientPage) snippet {
 		s = kotlinSnippet(v.Bind)
 	case langArkTS:
 		s = arktsSnippet(v.Bind)
+	case langWeb:
+		s = webSnippet(v.Bind)
 	default:
 		s = swiftSnippet(v.Bind)
 	}
@@ -90,7 +129,9 @@ func snippets(lang string, a *models.AppView, v views.ClientPage) snippet {
 		}
 	}
 	fill := strings.NewReplacer("{{SERVER}}", v.Server, "{{ACCESS_ID}}", v.AccessID, "{{ACCESS_KEY}}", v.AccessKey, "{{PACKAGE}}", pack)
-	return snippet{fill.Replace(s.base), fill.Replace(s.register), fill.Replace(s.bind), fill.Replace(s.receipt)}
+	return snippet{
+		base: fill.Replace(s.base), register: fill.Replace(s.register), bind: fill.Replace(s.bind), receipt: fill.Replace(s.receipt), vendors: s.vendors,
+	}
 }
 
 // signSnippet is for the customer's own server, which alone knows the binding key.
@@ -169,106 +210,5 @@ _ = try await Hongyan.call("accounts/unbind", ["account": userID])`,
 if let id = response.notification.request.content.userInfo["hy_mid"] as? String {
     _ = try await Hongyan.call("receipts", ["receipts": [["message_id": id, "status": "clicked"]]])
 }`,
-	}
-}
-
-func kotlinSnippet(signed bool) snippet {
-	return snippet{
-		base: `object Hongyan {
-    private const val SERVER = "{{SERVER}}/device/v1/"
-    private val http = OkHttpClient()
-
-    // Calls the device API; not on the main thread. Keep token and secret in encrypted preferences.
-    fun call(path: String, body: JSONObject): JSONObject {
-        val r = Request.Builder().url(SERVER + path)
-            .header("X-Access-ID", "{{ACCESS_ID}}")
-            .header("X-Access-Key", "{{ACCESS_KEY}}")
-            .post(body.toString().toRequestBody("application/json".toMediaType()))
-        Store.token?.let { r.header("X-Device-Token", it).header("X-Device-Secret", Store.secret!!) }
-        http.newCall(r.build()).execute().use { answer ->
-            if (answer.code == 401) Store.clear()
-            if (!answer.isSuccessful) throw IOException("hongyan: ${answer.code}")
-            val text = answer.body!!.string()
-            return if (text.isEmpty()) JSONObject() else JSONObject(text)
-        }
-    }
-}`,
-		register: `// channel and token are those of the phone's push service: fcm, hw, honor, xm, oppo, vivo, mz.
-fun register(context: Context, channel: String, token: String) {
-    val route = JSONObject().put("channel", channel).put("package", "{{PACKAGE}}").put("token", token)
-    val r = Hongyan.call("register", JSONObject()
-        .put("routes", JSONArray().put(route))
-        .put("brand", Build.BRAND).put("model", Build.MODEL).put("os_version", Build.VERSION.RELEASE)
-        .put("language", Locale.getDefault().toLanguageTag()).put("time_zone", TimeZone.getDefault().id)
-        .put("notifications", NotificationManagerCompat.from(context).areNotificationsEnabled()))
-    Store.token = r.getString("device_token")
-    if (r.has("device_secret")) Store.secret = r.getString("device_secret") // the first time only
-}`,
-		bind: pick(signed, `// signature and time come from your own server, which knows who is logged in.
-val s = myServer.bindSignature(Store.token!!)
-Hongyan.call("accounts/bind", JSONObject().put("account", s.account).put("time", s.time).put("signature", s.signature))`,
-			`// After login. The account is the user's id in your IM.
-Hongyan.call("accounts/bind", JSONObject().put("account", userId))`) + `
-
-// At logout, or the next person on this phone sees the messages of the last one.
-Hongyan.call("accounts/unbind", JSONObject().put("account", userId))`,
-		receipt: `// status: arrived, clicked or cleared. hy_mid is in the push's data.
-val receipt = JSONObject().put("message_id", data.getString("hy_mid")).put("status", "clicked")
-Hongyan.call("receipts", JSONObject().put("receipts", JSONArray().put(receipt)))`,
-	}
-}
-
-func arktsSnippet(signed bool) snippet {
-	return snippet{
-		base: `import { http } from '@kit.NetworkKit';
-
-export class Hongyan {
-  static readonly server = '{{SERVER}}/device/v1/';
-  static token = ''; // keep both in the asset store
-  static secret = '';
-
-  static async call(path: string, body: object): Promise<Record<string, string>> {
-    const header: Record<string, string> = {
-      'Content-Type': 'application/json', 'X-Access-ID': '{{ACCESS_ID}}', 'X-Access-Key': '{{ACCESS_KEY}}',
-    };
-    if (Hongyan.token) {
-      header['X-Device-Token'] = Hongyan.token;
-      header['X-Device-Secret'] = Hongyan.secret;
-    }
-    const request = http.createHttp();
-    try {
-      const r = await request.request(Hongyan.server + path, {
-        method: http.RequestMethod.POST, header: header, extraData: JSON.stringify(body),
-      });
-      if (r.responseCode === 401) { Hongyan.token = ''; Hongyan.secret = ''; }
-      if (r.responseCode >= 300) { throw new Error('hongyan: ' + r.responseCode); }
-      return r.result ? JSON.parse(r.result as string) : {};
-    } finally {
-      request.destroy();
-    }
-  }
-}`,
-		register: `import { pushService } from '@kit.PushKit';
-import { deviceInfo } from '@kit.BasicServicesKit';
-import { notificationManager } from '@kit.NotificationKit';
-
-const token = await pushService.getToken();
-const r = await Hongyan.call('register', {
-  routes: [{ channel: 'harmony', package: '{{PACKAGE}}', token: token }],
-  brand: deviceInfo.brand, model: deviceInfo.productModel, os_version: deviceInfo.displayVersion,
-  notifications: notificationManager.isNotificationEnabledSync(),
-});
-Hongyan.token = r['device_token'];
-if (r['device_secret']) { Hongyan.secret = r['device_secret']; } // the first time only`,
-		bind: pick(signed, `// signature and time come from your own server, which knows who is logged in.
-const s = await myServer.bindSignature(Hongyan.token);
-await Hongyan.call('accounts/bind', { account: s.account, time: s.time, signature: s.signature });`,
-			`// After login. The account is the user's id in your IM.
-await Hongyan.call('accounts/bind', { account: userId });`) + `
-
-// At logout, or the next person on this phone sees the messages of the last one.
-await Hongyan.call('accounts/unbind', { account: userId });`,
-		receipt: `// status: arrived, clicked or cleared. hy_mid is in the push's data.
-await Hongyan.call('receipts', { receipts: [{ message_id: data['hy_mid'], status: 'clicked' }] });`,
 	}
 }

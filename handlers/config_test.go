@@ -199,8 +199,16 @@ func TestClient(t *testing.T) {
 		v.Get(path+"?lang="+lang).Has(word, apps[1].AccessID(), key.Reveal(), "http://console.example/device/v1/", "hy_mid", "accounts/bind", "绑定签名未开启").
 			HasNot("{{", "bindSignature")
 	}
+	android := appBase(apps[0].ID) + "/client"
+	v.Get(android+"?lang=web").Has("pushManager.subscribe", "importScripts", apps[0].AccessID(), "web-push-key", "hy_mid", "accounts/bind").HasNot("{{", "bindSignature")
+	for _, channel := range []string{"hw", "honor", "xm", "oppo", "vivo", "mz", "fcm"} {
+		v.Get(android+"?lang=kotlin").Has(`"`+channel+`"`, " · "+channel)
+	}
+	v.Get(android + "?lang=arkts").Has("channel: 'harmony'")
+	// Browsers are reached through the keys of Android apps.
+	v.Get(path+"?lang=web").Has("func application(").HasNot("pushManager", "lang=web\"")
 	bare := models.AppView{}
-	for _, lang := range []string{langSwift, langKotlin, langArkTS} {
+	for _, lang := range []string{langSwift, langKotlin, langArkTS, langWeb} {
 		if got := snippets(lang, &bare, views.ClientPage{}).register; strings.Contains(got, "com.example") || strings.Contains(got, `"package"`) || strings.Contains(got, "package:") {
 			t.Errorf("%s without a bundle id or package name:\n%s", lang, got)
 		}
@@ -210,8 +218,11 @@ func TestClient(t *testing.T) {
 	if _, _, err := s.Store.SetBindRequired(t.Context(), owner, apps[1].ID, true); err != nil {
 		t.Fatal(err)
 	}
-	for _, lang := range []string{"swift", "kotlin", "arkts"} {
-		v.Get(path+"?lang="+lang).Has("bindSignature", "hmac.new", "signature").HasNot("绑定签名未开启")
+	if _, _, err := s.Store.SetBindRequired(t.Context(), owner, apps[0].ID, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range []string{"swift", "kotlin", "arkts", "web"} {
+		v.Get(android+"?lang="+lang).Has("bindSignature", "hmac.new", "signature").HasNot("绑定签名未开启")
 	}
 }
 
@@ -233,6 +244,7 @@ func TestConfigInEnglish(t *testing.T) {
 		"/authorizations", "/authorizations?view=im", "/authorizations/new", "/authorizations/" + number(z.ID) + "/release",
 		base + "/config", base + "/config/secret", base + "/config/keys/reset?key=secret", base + "/config/keys/reset?key=access", base + "/config/full",
 		base + "/config/delete", base + "/config/bind", base + "/credentials/apns/new", base + "/client", appBase(apps[0].ID) + "/config",
+		appBase(apps[0].ID) + "/client?lang=web", appBase(apps[0].ID) + "/client?lang=kotlin", base + "/client?lang=arkts",
 	} {
 		v.Get(path).Want(http.StatusOK).English()
 	}

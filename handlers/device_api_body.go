@@ -90,6 +90,11 @@ func (b *routeBody) route() (models.RouteInput, error) {
 	case len(r.Token) > models.MaxVendorTokenBytes:
 		return r, fieldLimit("too_long", "token", models.MaxVendorTokenBytes)
 	}
+	if r.Channel == string(push.WebPush) {
+		if _, ok := models.CanonicalSubscription(r.Token); !ok {
+			return r, fieldError("not_subscription", "token")
+		}
+	}
 	if r.Channel == string(push.APNs) {
 		if _, err := hex.DecodeString(r.Token); err != nil {
 			// The usual mistake is Data's description, "<7d9f 3c0a …>" or "32 bytes".

@@ -125,7 +125,7 @@ func (g *diagnosis) routes(d *models.DeviceInfo, credentials []models.Credential
 			continue
 		}
 		living++
-		g.check(ui.OK, "tools.check_route", g.t("tools.check_route_text", "Token", "…"+lastOf(r.Token, 6), "Package", orDash(r.PackageName), "Environment", environmentName(g.ctx, r.Environment)),
+		g.check(ui.OK, "tools.check_route", g.t("tools.check_route_text", "Token", models.ShortToken(r.Channel, r.Token), "Package", orDash(r.PackageName), "Environment", environmentName(g.ctx, r.Environment)),
 			g.t("tools.registered"), "Channel", channelName(g.ctx, r.Channel))
 		good = worst.credential(r, credentials) || good
 	}

@@ -74,19 +74,21 @@ func (m Machine) Mount(s *web.Server) {
 		g.POST("/:channel/:secret", web.ByKey, m.machine(r.take))
 	}
 
-	// The app in a phone: X-Access-ID and X-Access-Key; and, but for register, that
-	// very device: X-Device-Token and X-Device-Secret.
+	// The app in a phone or a browser: X-Access-ID and X-Access-Key; and, but for
+	// register and web-push-key, that very device: X-Device-Token and X-Device-Secret.
+	// Each answers a preflight too.
 	d := newDeviceHandler(m)
-	api := s.API("/device/v1", writeStatus)
-	api.GET("/openapi.yaml", web.Public, openAPI)
-	api.POST("/register", web.ByKey, m.machine(d.app(d.register)))
-	own := func(h echo.HandlerFunc) echo.HandlerFunc { return m.machine(d.app(d.device(h))) }
-	api.POST("/accounts/bind", web.ByKey, own(d.bind))
-	api.POST("/accounts/unbind", web.ByKey, own(d.unbind))
-	api.POST("/badge", web.ByKey, own(d.badge))
-	api.POST("/notifications", web.ByKey, own(d.notifications))
-	api.POST("/receipts", web.ByKey, own(d.receipts))
-	api.POST("/unregister", web.ByKey, own(d.unregister))
+	api := newDeviceGroup(s, m)
+	own := func(h echo.HandlerFunc) echo.HandlerFunc { return d.app(d.device(h)) }
+	api.add(http.MethodGet, "/openapi.yaml", web.Public, openAPI)
+	api.add(http.MethodGet, "/web-push-key", web.ByKey, d.app(d.webPushKey))
+	api.add(http.MethodPost, "/register", web.ByKey, d.app(d.register))
+	api.add(http.MethodPost, "/accounts/bind", web.ByKey, own(d.bind))
+	api.add(http.MethodPost, "/accounts/unbind", web.ByKey, own(d.unbind))
+	api.add(http.MethodPost, "/badge", web.ByKey, own(d.badge))
+	api.add(http.MethodPost, "/notifications", web.ByKey, own(d.notifications))
+	api.add(http.MethodPost, "/receipts", web.ByKey, own(d.receipts))
+	api.add(http.MethodPost, "/unregister", web.ByKey, own(d.unregister))
 }
 
 // machine turns every error of a route into JSON. It wraps handlers rather than

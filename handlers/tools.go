@@ -170,7 +170,7 @@ func (h *console) deviceView(c echo.Context, a appPage, d *models.DeviceInfo, v 
 	for _, r := range d.Routes {
 		out.Routes = append(out.Routes, views.DeviceRoute{
 			Channel: channelName(ctx, r.Channel), Environment: environmentName(ctx, r.Environment), Package: r.PackageName,
-			Token: "…" + lastOf(r.Token, 6), Time: k.Short(r.RegisteredAt), FullTime: k.Full(r.RegisteredAt), ISO: k.ISO(r.RegisteredAt),
+			Token: models.ShortToken(r.Channel, r.Token), Time: k.Short(r.RegisteredAt), FullTime: k.Full(r.RegisteredAt), ISO: k.ISO(r.RegisteredAt),
 			State: routeState(ctx, &r), Tone: routeTone(&r),
 		})
 	}
@@ -200,13 +200,6 @@ func (h *console) deviceView(c echo.Context, a appPage, d *models.DeviceInfo, v 
 		})
 	}
 	return out, nil
-}
-
-func lastOf(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[len(s)-n:]
 }
 
 // deviceFacts is 设备注册详情; what a phone never said is left out.

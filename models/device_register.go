@@ -242,6 +242,11 @@ func (r *Registration) check() error {
 func (r *RouteInput) check(i int) error {
 	field := func(name string) string { return fmt.Sprintf("routes[%d].%s", i, name) }
 	r.Token = strings.TrimSpace(r.Token)
+	long := len(r.Token) > MaxVendorTokenBytes
+	if !long {
+		// Before it is judged: JSON over several lines is a good subscription.
+		r.Token = canonicalToken(r.Channel, r.Token)
+	}
 	switch {
 	case !isWord(r.Channel, maxChannelBytes):
 		return invalid(field("channel"), "malformed", nil)
@@ -253,19 +258,24 @@ func (r *RouteInput) check(i int) error {
 		return invalid(field("package_name"), "malformed", nil)
 	case r.Token == "":
 		return invalid(field("token"), "required", nil)
-	case len(r.Token) > MaxVendorTokenBytes:
+	case long:
 		return invalid(field("token"), "too_long", map[string]any{"Max": MaxVendorTokenBytes})
 	case r.Token != cleanText(r.Token):
 		return invalid(field("token"), "malformed", nil)
 	}
-	r.Token = canonicalToken(r.Channel, r.Token)
 	return nil
 }
 
-// canonicalToken returns the one spelling of a vendor token: APNs' are hex.
+// canonicalToken returns the one spelling of a vendor token: APNs' are hex, a browser's
+// are JSON.
 func canonicalToken(channel, token string) string {
-	if channel == "apns" {
+	switch channel {
+	case "apns":
 		return strings.ToLower(token)
+	case channelWeb:
+		if s, ok := CanonicalSubscription(token); ok {
+			return s
+		}
 	}
 	return token
 }

@@ -46,6 +46,27 @@ type SendConfig struct {
 	Credentials      []SendCredential
 }
 
+// CredentialFor finds the app's credential for a route: of its channel and
+// environment, and of its package before one for any package; nil when none fits. In
+// the sandbox only the sandbox's credentials count.
+func (c *SendConfig) CredentialFor(channel, environment, packageName string) *SendCredential {
+	if c.Sandbox {
+		environment = EnvironmentSandbox
+	}
+	var some *SendCredential
+	for i := range c.Credentials {
+		k := &c.Credentials[i]
+		switch {
+		case k.Channel != channel || k.Environment != environment:
+		case k.PackageName == packageName:
+			return k
+		case k.PackageName == "" || packageName == "":
+			some = k
+		}
+	}
+	return some
+}
+
 // SendConfig returns how to send for an app, as it was within the last second. It
 // is for the worker. NotFound for an app that is unknown or deleted.
 func (s *Store) SendConfig(ctx context.Context, appID int64) (*SendConfig, error) {

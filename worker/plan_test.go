@@ -192,7 +192,7 @@ func TestCredentialFor(t *testing.T) {
 	} {
 		cfg.Sandbox = c.box
 		var got int64
-		if cr := credentialFor(cfg, &models.Route{Channel: c.channel, Environment: c.env, PackageName: c.pkg}); cr != nil {
+		if cr := cfg.CredentialFor(c.channel, c.env, c.pkg); cr != nil {
 			got = cr.ID
 		}
 		if got != c.want {

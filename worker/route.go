@@ -13,7 +13,7 @@ func pick(cfg *models.SendConfig, routes []models.Route, from *models.OpenTarget
 	usable := 0
 	for i := range routes {
 		r := &routes[i]
-		c := credentialFor(cfg, r)
+		c := cfg.CredentialFor(r.Channel, r.Environment, r.PackageName)
 		if c == nil {
 			continue
 		}
@@ -61,31 +61,4 @@ func rank(channel string) int {
 		return 2
 	}
 	return 0
-}
-
-// Environments of credentials beside push.Production and push.Development.
-const envSandbox = "sandbox"
-
-// credentialFor finds the app's credential for a route: of its channel and
-// environment, and of its package before one for any package. In the sandbox only
-// the sandbox's credentials count.
-func credentialFor(cfg *models.SendConfig, rt *models.Route) *models.SendCredential {
-	env := rt.Environment
-	if cfg.Sandbox {
-		env = envSandbox
-	}
-	var any *models.SendCredential
-	for i := range cfg.Credentials {
-		c := &cfg.Credentials[i]
-		if c.Channel != rt.Channel || c.Environment != env {
-			continue
-		}
-		if c.PackageName == rt.PackageName {
-			return c
-		}
-		if c.PackageName == "" || rt.PackageName == "" {
-			any = c
-		}
-	}
-	return any
 }

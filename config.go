@@ -33,6 +33,10 @@ const (
 type Config struct {
 	Listen        string
 	MetricsListen string // "" is off
+	TLSListen     string // "" is off
+	TLSCertFile   string
+	TLSKeyFile    string
+	TLSSelfSigned bool
 	PublicURL     string // "" derives addresses from each request
 	Proxies       []netip.Prefix
 
@@ -103,6 +107,14 @@ func options() []option {
 	return []option{
 		{"LISTEN", "address", ":8080", false, "Where the console and the APIs listen. With ROLE=worker only /healthz and /readyz answer there.",
 			address(func(c *Config) *string { return &c.Listen })},
+		{"TLS_LISTEN", "address", "", false, "Where the same is served over HTTPS, for example :8443; see \"HTTPS\". Not with ROLE=worker. Empty: off.",
+			address(func(c *Config) *string { return &c.TLSListen })},
+		{"TLS_CERT_FILE", "file", "", false, "The certificate in PEM, with the intermediate ones after it. Read again when it changes, and on SIGHUP.",
+			func(c *Config, v string) error { c.TLSCertFile = v; return nil }},
+		{"TLS_KEY_FILE", "file", "", false, "The certificate's key in PEM, without a password.",
+			func(c *Config, v string) error { c.TLSKeyFile = v; return nil }},
+		{"TLS_SELF_SIGNED", "word", "off", false, "on makes a certificate and keeps it in DATA_DIR (SQLite); whoever calls has to be told to trust it.",
+			word(map[string]bool{"on": true, "off": false}, func(c *Config) *bool { return &c.TLSSelfSigned })},
 		{"METRICS_LISTEN", "address", "", false, "Where Prometheus metrics are served, at /metrics, for example 127.0.0.1:9464. Empty: off.",
 			address(func(c *Config) *string { return &c.MetricsListen })},
 		{"PUBLIC_URL", "URL", "", false, "The address at which people and IM servers reach this console, such as https://push.example.com. Empty: taken from each request. Set it behind a proxy.",
@@ -244,6 +256,9 @@ func (c Config) contradictions(bad *configError) []string {
 		if r.Database != "" && c.SQLite() == isPostgres(r.Database) {
 			out = append(out, fmt.Sprintf("REGIONS: the database_url of %s must be on the same engine as the main database", r.ID))
 		}
+	}
+	if !wrong("TLS_LISTEN") && !wrong("TLS_SELF_SIGNED") && !wrong("DATABASE_URL") {
+		out = append(out, c.tlsContradictions()...)
 	}
 	if (c.SandboxAPNs == "") != (c.SandboxCA == "") {
 		out = append(out, "SANDBOX_APNS_ADDR: set it together with SANDBOX_CA_FILE, or neither")

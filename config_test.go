@@ -98,7 +98,7 @@ func TestConfigValues(t *testing.T) {
 func TestConfigAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	wrong := map[string]string{
-		"LISTEN": "8080", "METRICS_LISTEN": "host:http", "PUBLIC_URL": "https://x/y", "TRUSTED_PROXIES": "proxy", "OUTBOUND_ALLOW": "intranet",
+		"LISTEN": "8080", "TLS_LISTEN": "8443", "TLS_SELF_SIGNED": "maybe", "METRICS_LISTEN": "host:http", "PUBLIC_URL": "https://x/y", "TRUSTED_PROXIES": "proxy", "OUTBOUND_ALLOW": "intranet",
 		"DATABASE_URL": "mysql://u:hunter2@db/x", "DATABASE_MAX_CONNS": "-1", "ROLE": "boss", "SECRET_KEY": "hunter2",
 		"REGIONS": `[{"id":"a","zh":"a","en":"a"}]`, "MIGRATE": "maybe", "RETENTION_DAYS": "0", "DISK_MIN_FREE": "much",
 		"SANDBOX": "yes", "SANDBOX_APNS_ADDR": "x", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "SHUTDOWN_TIMEOUT": "0s",
@@ -137,6 +137,11 @@ func TestConfigContradictions(t *testing.T) {
 		want string
 	}{
 		"sqlite worker":         {map[string]string{"ROLE": "worker"}, "ROLE: "},
+		"certificate, no key":   {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c"}, "TLS_CERT_FILE: set it together"},
+		"certificate, no TLS":   {map[string]string{"TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k"}, "TLS_LISTEN: say where"},
+		"TLS, no certificate":   {map[string]string{"TLS_LISTEN": ":1"}, "TLS_LISTEN: needs"},
+		"two certificates":      {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_SELF_SIGNED": "on"}, "TLS_SELF_SIGNED: set either"},
+		"self-signed, Postgres": {map[string]string{"TLS_LISTEN": ":1", "TLS_SELF_SIGNED": "on", "DATABASE_URL": pg, "SECRET_KEY": testKey()}, "TLS_SELF_SIGNED: not on Postgres"},
 		"postgres without key":  {map[string]string{"DATABASE_URL": pg}, "SECRET_KEY: needed"},
 		"mixed engines":         {map[string]string{"REGIONS": region}, "REGIONS: "},
 		"simulator without CA":  {map[string]string{"SANDBOX_APNS_ADDR": "127.0.0.1:1"}, "SANDBOX_APNS_ADDR: "},

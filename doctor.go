@@ -63,6 +63,7 @@ func doctorCommand(ctx context.Context, call invocation) error {
 	f.ok("configuration", "%d settings, %d regions", len(cfg.dump), len(cfg.Regions))
 	fmt.Fprint(call.out, cfg.Dump())
 	checkAddresses(f, cfg)
+	checkCertificate(f, cfg)
 	checkDisk(f, cfg)
 	checkAssets(f)
 	checkDatabases(ctx, f, cfg)

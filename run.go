@@ -196,14 +196,28 @@ func (s *process) startWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	listeners := []net.Listener{ln}
+	if s.cfg.TLS() {
+		secure, err := s.listenTLS(ctx)
+		if err != nil {
+			return errors.Join(err, ln.Close())
+		}
+		listeners = append(listeners, secure)
+	}
 	s.base, err = s.baseURL(ln.Addr())
 	if err == nil {
-		err = s.serveWeb(ctx, ln)
+		err = s.serveWeb(ctx, listeners)
 	}
 	if err != nil {
-		return errors.Join(err, ln.Close())
+		for _, ln := range listeners {
+			err = errors.Join(err, ln.Close())
+		}
+		return err
 	}
 	fmt.Fprintf(s.con.out, "Hongyan %s listens on %s\n", version(), ln.Addr())
+	for _, secure := range listeners[1:] {
+		fmt.Fprintf(s.con.out, "%s%s\n", saysTLS, secure.Addr())
+	}
 	if s.cfg.Web() {
 		if err := offerSetup(ctx, s.con.out, s.store, s.base.String()); err != nil {
 			return err
@@ -215,8 +229,9 @@ func (s *process) startWeb(ctx context.Context) error {
 	return nil
 }
 
-func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
-	host, err := dialAddress(ln.Addr().String())
+// serveWeb serves the same on all listeners; the first is without TLS.
+func (s *process) serveWeb(ctx context.Context, listeners []net.Listener) error {
+	host, err := dialAddress(listeners[0].Addr().String())
 	if err != nil {
 		return err
 	}
@@ -226,7 +241,7 @@ func (s *process) serveWeb(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		return err
 	}
-	s.serve(ctx, "web", ln, server)
+	s.serve(ctx, "web", server, listeners...)
 	return nil
 }
 
@@ -317,12 +332,12 @@ func (s *process) startMetrics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.serve(ctx, "metrics", ln, web.MetricsHandler(s.metrics))
+	s.serve(ctx, "metrics", web.MetricsHandler(s.metrics), ln)
 	return nil
 }
 
-// serve answers requests from ln until the part is stopped.
-func (s *process) serve(ctx context.Context, name string, ln net.Listener, h http.Handler) {
+// serve answers requests from all listeners until the part is stopped.
+func (s *process) serve(ctx context.Context, name string, h http.Handler, listeners ...net.Listener) {
 	share := shareQuick
 	if name == "web" {
 		share = shareWeb
@@ -332,22 +347,28 @@ func (s *process) serve(ctx context.Context, name string, ln net.Listener, h htt
 	// The end of ctx begins the drain of all parts, in order; it must not end
 	// this one out of turn.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() {
-		err := web.Serve(serving, ln, name, h, drain, s.con.log)
-		if serving.Err() == nil {
-			s.failed <- err
-		}
-		ended <- err
-	}()
+	ended := make(chan error, len(listeners))
+	for _, ln := range listeners {
+		go func() {
+			err := web.Serve(serving, ln, name, h, drain, s.con.log)
+			if serving.Err() == nil {
+				s.failed <- err
+			}
+			ended <- err
+		}()
+	}
 	s.parts.started(name, share, func(ctx context.Context) error {
 		stop()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
+		var errs []error
+		for range listeners {
+			select {
+			case err := <-ended:
+				errs = append(errs, err)
+			case <-ctx.Done():
+				return errors.Join(append(errs, ctx.Err())...)
+			}
 		}
+		return errors.Join(errs...)
 	})
 }
 

@@ -98,7 +98,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}}
+	return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}, tinodeGateway{}}
 }
 
 // protocol is one IM server's way of handing over messages.
@@ -175,6 +175,9 @@ type intake struct {
 	// at maps what the protocol answers about to an index of messages, or -1.
 	// Only protocols that answer item by item use it.
 	at []int
+	// refused says of items that cannot be stored what is wrong with them, by their
+	// place in at.
+	refused map[int]string
 	// names holds the app or server id that each message came with, for requests
 	// whose address holds no secret; parallel to messages, or empty.
 	names []string
@@ -195,6 +198,14 @@ func (in *intake) drop(outcome string, n int) {
 		in.dropped = map[string]int{}
 	}
 	in.dropped[outcome] += n
+}
+
+// refuse notes why an item cannot be stored.
+func (in *intake) refuse(item int, why string) {
+	if in.refused == nil {
+		in.refused = map[int]string{}
+	}
+	in.refused[item] = why
 }
 
 // ingestResult is what became of an intake.

@@ -93,6 +93,7 @@ func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
 	return h.authenticateSecret(c, c.Param("secret"))
 }
 
+// authenticateSecret is the same for a secret that came another way.
 func (h *ingestHandler) authenticateSecret(c echo.Context, secret string) (models.Ingest, error) {
 	now, from := h.Now(), web.AddressKey(c.RealIP())
 	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {

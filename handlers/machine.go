@@ -3,6 +3,7 @@ package handlers
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -60,7 +61,11 @@ func (m Machine) Mount(s *web.Server) {
 		}
 		for _, x := range r.routes(in) {
 			if x.root { // no secret in the path: the request names an app, or signs in
-				s.API(x.path, statusWriter(p)).Add(x.method, "", web.ByKey, m.machine(x.handler))
+				area, rest, varies := strings.Cut(x.path, "/:")
+				if varies {
+					rest = "/:" + rest
+				}
+				s.API(area, statusWriter(p)).Add(x.method, rest, web.ByKey, m.machine(x.handler))
 			} else {
 				im.Add(x.method, "/:secret/"+x.path, web.ByKey, m.machine(x.handler))
 			}

@@ -142,6 +142,8 @@ func (s *Server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		if inner == nil {
 			return fmt.Errorf("web: session: %w", err)
 		}
+		// Whatever PUBLIC_URL says: what came over TLS does not go back without it.
+		inner.Options.Secure = inner.Options.Secure || c.IsTLS()
 		sess := &session{inner: inner}
 		c.Set(keySession, sess)
 		c.Response().Before(func() {
@@ -269,6 +271,6 @@ func (s *Server) savePreferences(c echo.Context) error {
 func (s *Server) setCookie(c echo.Context, name, value string) {
 	c.SetCookie(&http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: int(keepPreferences.Seconds()),
-		HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteLaxMode,
+		HttpOnly: true, Secure: s.secure() || c.IsTLS(), SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -1,0 +1,194 @@
+package handlers
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hongyan/models"
+)
+
+func FuzzTinode(f *testing.F) { fuzzTokens(f, tinodeGateway{}, "tinode") }
+
+func TestTinodeFixtures(t *testing.T) {
+	t.Parallel()
+	badge := func(n int) *int { return &n }
+	const alice, group = "usrJ6laIzwUAHY", "grpAbCdEf"
+	hour := testNow().Add(time.Hour)
+	data := func(more map[string]any) map[string]any {
+		d := map[string]any{"what": "msg", "topic": alice, "xfrom": alice, "seq": "7", "ts": "2026-11-23T00:59:46.429Z"}
+		for k, v := range more {
+			if d[k] = v; v == nil {
+				delete(d, k)
+			}
+		}
+		return d
+	}
+	message := func(source string, more map[string]any, content models.Content) *models.Incoming {
+		content.Data, content.Sound, content.ThreadID = data(more), "default", alice
+		return &models.Incoming{SourceID: source, Kind: models.KindAlert, Token: "token-of-bob", Sender: alice, Conversation: alice, ExpiresAt: hour, Content: content}
+	}
+	change := func(m *models.Incoming, fn func(*models.Incoming)) *models.Incoming { fn(m); return m }
+	for file, want := range map[string]*models.Incoming{ // nil: nothing to push
+		"message": message(alice+" 7", map[string]any{"rc": `{"txt":"你好 offline"}`}, models.Content{Body: "你好 offline"}),
+		"group_ios": change(message(group+" 12", map[string]any{"topic": group, "xfrom": "usrAlice", "seq": "12", "mime": "text/x-drafty", "replace": ":9"},
+			models.Content{Body: "开会", Badge: badge(4)}), func(m *models.Incoming) {
+			m.Sender, m.Conversation, m.Content.ThreadID, m.ExpiresAt = "usrAlice", group, group, time.Time{}
+		}),
+		"configured": change(message(alice+" 7", nil, models.Content{Title: "消息", Body: "您有新消息", LowPriority: true}), func(m *models.Incoming) {
+			m.ExpiresAt = testNow().Add(tinodeAtOnce)
+		}),
+		"empty":      message(alice+" msg 2026-11-23T00:59:46.429Z", map[string]any{"seq": nil}, models.Content{Body: "收到一条新消息"}),
+		"silent":     nil,
+		"silent_ios": {Kind: models.KindBadge, Token: "token-of-bob", Content: models.Content{Badge: badge(2)}},
+		"read":       nil,
+		"read_ios":   {Kind: models.KindBadge, Token: "token-of-bob", Content: models.Content{Badge: badge(0)}},
+		"sub": change(message(group+" sub 2026-11-23T01:00:00Z", map[string]any{
+			"what": "sub", "topic": group, "xfrom": "usrAlice", "seq": nil, "ts": "2026-11-23T01:00:00Z", "modeWant": "JRWPS", "modeGiven": "JRWPS",
+		}, models.Content{Body: "邀请你加入聊天"}), func(m *models.Incoming) {
+			m.Sender, m.Conversation, m.Content.ThreadID = "usrAlice", group, group
+		}),
+		"sub_removed": nil,
+		"call":        message(alice+" 7 started", map[string]any{"webrtc": "started", "mime": "application/x-tinode-webrtc"}, models.Content{Body: "[通话]"}),
+		"call_missed": message(alice+" 7 missed", map[string]any{"webrtc": "missed"}, models.Content{Body: "[未接来电]"}),
+		"call_over":   nil,
+	} {
+		got, err := tinodeGateway{}.parse(tokenRequest(fixture(t, "tinode/"+file+".json")))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		var all []models.Incoming
+		at, dropped := []int{-1}, map[string]int{models.IngestSkipped: 1}
+		if want != nil {
+			all, at, dropped = []models.Incoming{*want}, []int{0}, nil
+		}
+		if diff := cmp.Diff(all, got.messages); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", file, diff)
+		}
+		if diff := cmp.Diff(at, got.at) + cmp.Diff(dropped, got.dropped); diff != "" || got.refused != nil {
+			t.Errorf("%s: %v (-want +got)\n%s", file, got.refused, diff)
+		}
+	}
+}
+
+func TestTinodeEndToEnd(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "tinode", Rates{}, func(t *testing.T, s *machineSite) {
+		bob := registeredPhone(t, s, siteVendorToken)
+		const root = "/pushv1/demo"
+		// ask posts a fixture as Tinode does and returns the counts and each item's code.
+		ask := func(path, file, token, secret string) string {
+			t.Helper()
+			body := gzipped(t, string(atToken(fixture(t, "tinode/"+file+".json"), token, "")))
+			r := s.post(path, body, "Content-Encoding", "gzip", "Authorization", "Bearer "+secret)
+			var a tinodeAnswer
+			if err := json.Unmarshal(r.body, &a); err != nil {
+				t.Fatalf("%d %s: %v", r.status, r.body, err)
+			}
+			out := fmt.Sprint(r.status, " ", a.Sent, "+", a.Failed, " ", a.Code)
+			for i, one := range a.Response {
+				if i > 0 {
+					out += ","
+				}
+				out += one.Code
+				if one.Index != i || (one.Code == "") != (one.HTTP == 200) || (one.Code == "") != (one.Message == "") {
+					t.Errorf("item %d: %s", i, r.body)
+				}
+			}
+			return out
+		}
+		check := func(got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("answered %q, want %q", got, want)
+			}
+		}
+		for _, path := range []string{root, s.im(root), s.im("")} { // once, and two duplicates
+			check(ask(path, "message", bob.token, s.secret), "200 1+0 ")
+		}
+		if n := s.count("messages"); n != 1 {
+			t.Errorf("%d messages", n)
+		}
+		check(ask(root, "read_ios", bob.token, s.secret), "200 1+0 ")
+		check(ask(root, "silent", bob.token, s.secret), "200 0+0 ")
+		check(ask(root, "sub", "never-registered", s.secret), "200 0+1 NOT_FOUND")
+		check(ask(root, "mixed", bob.token, s.secret), "200 1+6 ,UNIMPLEMENTED,INVALID_ARGUMENT,INVALID_ARGUMENT,INVALID_ARGUMENT,INVALID_ARGUMENT,,INVALID_ARGUMENT")
+		check(ask(root, "message", bob.token, "nope"), "401 0+0 UNAUTHENTICATED")
+		check(ask(root, "message", bob.token, ""), "401 0+0 UNAUTHENTICATED")
+		check(ask("/im/nope"+root, "message", bob.token, s.secret), "404 0+0 NOT_FOUND")
+		for body, want := range map[string]string{
+			`{"channel":"chnA","devices":["a","b"]}`:          "200 0+2 UNIMPLEMENTED",
+			`{"channels":["chnA"],"device":"a"}`:              "200 0+1 UNIMPLEMENTED",
+			`{"channels":["chnA"],"device":"a","unsub":true}`: "200 1+0 ",
+			`{"device":"a"}`:     "400 0+0 INVALID_ARGUMENT",
+			`{"channel":"chnA"}`: "400 0+0 INVALID_ARGUMENT",
+			`{"channel":"c","devices":[` + strings.Repeat(`"a",`, 1000) + `"a"]}`: "400 0+0 INVALID_ARGUMENT",
+		} {
+			for _, path := range []string{"/sub/demo", s.im("/sub/demo")} {
+				r := s.post(path, gzipped(t, body), "Content-Encoding", "gzip", "Authorization", "Bearer "+s.secret)
+				var a tinodeAnswer
+				if err := json.Unmarshal(r.body, &a); err != nil {
+					t.Fatalf("%d %s: %v", r.status, r.body, err)
+				}
+				check(fmt.Sprint(r.status, " ", a.Sent, "+", a.Failed, " ", a.Code), want)
+			}
+		}
+		s.store.GuardDisk("/", 1<<62, nil)
+		check(ask(root, "sub", bob.token, s.secret), "503 0+0 UNAVAILABLE")
+		s.store.GuardDisk("/", 0, nil)
+		bob.unregister()
+		check(ask(root, "sub", bob.token, s.secret), "200 0+1 UNREGISTERED")
+		want := map[string]int{"accepted": 1, "duplicate": 3, "badge": 1, "skipped": 2, "unknown": 1, "invalid": 6, "refused": 1, "dead": 1}
+		if diff := cmp.Diff(want, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+		if err := s.store.Release(t.Context(), s.who, s.authorization); err != nil {
+			t.Fatal(err)
+		}
+		s.advance(2 * time.Second)
+		check(ask(root, "sub", bob.token, s.secret), "200 0+1 PERMISSION_DENIED")
+		if strings.Contains(s.log.String(), bob.token) || strings.Contains(s.log.String(), "你好") || strings.Contains(s.log.String(), s.secret) {
+			t.Error("the log holds a token, a text or the secret")
+		}
+	})
+}
+
+func TestTinodeErrors(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "tinode", Rates{}, func(t *testing.T, s *machineSite) {
+		bearer := []string{"Authorization", "bearer " + s.secret}
+		for _, c := range []struct {
+			method string
+			body   string
+			gzip   bool
+			want   string
+		}{
+			{"GET", "", false, "405 NOT_FOUND"},
+			{"POST", "{", false, "400 INVALID_ARGUMENT"},
+			{"POST", `{"token":"a"}`, false, "400 INVALID_ARGUMENT"},
+			{"POST", "[" + strings.Repeat("{},", maxTinodeMessages) + "{}]", false, "400 INVALID_ARGUMENT"},
+			{"POST", strings.Repeat(" ", maxBridgeLength+1), true, "413 INVALID_ARGUMENT"}, // a bomb
+			{"POST", "[]", true, "200 "},
+		} {
+			body, header := []byte(c.body), bearer
+			if c.gzip {
+				body, header = gzipped(t, c.body), append([]string{"Content-Encoding", "gzip"}, bearer...)
+			}
+			for _, path := range []string{"/pushv1/demo", s.im("/pushv1/demo")} {
+				if c.method == "GET" && path != "/pushv1/demo" {
+					continue // below the secret the answer is every bridge's
+				}
+				r := s.do(c.method, path, body, header...)
+				code, _ := r.json(t)["errcode"].(string)
+				if got := fmt.Sprint(r.status, " ", code); got != c.want {
+					t.Errorf("%s %.20q: %d %s, want %s", c.method, c.body, r.status, r.body, c.want)
+				}
+			}
+		}
+	})
+}

@@ -25,7 +25,7 @@ func (l *channelsLab) startRecorded(received sandbox.Recorder) {
 	ca, err := sandbox.NewCA(time.Now())
 	l.must(err)
 	for _, c := range sandbox.Channels() {
-		sim, err := sandbox.Start(sandbox.Config{Channel: c, CA: ca, Accounts: &ownAccount{process: l.process, channel: c}, Recorder: received})
+		sim, err := sandbox.Start(sandbox.Config{Channel: c, Origin: sandbox.WebPushOrigin, CA: ca, Accounts: &ownAccount{process: l.process, channel: c}, Recorder: received})
 		l.must(err)
 		l.parts.started("simulator of "+string(c), shareQuick, func(context.Context) error { return sim.Close() })
 		l.vendors[c] = sim

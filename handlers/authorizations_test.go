@@ -103,7 +103,7 @@ func TestAuthorizationSync(t *testing.T) {
 func TestAuthorizationRights(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *site) {
 		owner, stranger := s.Account("main"), s.Account("other")
-		im, _ := s.IMApp(owner, "Chat")
+		im, _ := s.IMApp(owner, "Nightingale")
 		whale, apps := s.Product(owner, "Whale")
 		seal, _ := s.Product(owner, "Seal")
 		z, err := s.Store.Authorize(t.Context(), owner, im.ID, whale.ID, apps[0].ID)
@@ -114,7 +114,7 @@ func TestAuthorizationRights(t *testing.T) {
 
 		full := s.Login(s.Sub(owner, "full", models.Rights{Role: models.RoleFull, AllProducts: true}))
 		full.Get("/authorizations?view=im").Want(http.StatusOK).Has("没有“云IM应用授权”的权限", "联系主账号", "切换至主账号登录").
-			HasNot("Chat", "新增授权").NoLink("/authorizations?view=im").NoLink("/im-apps/new")
+			HasNot("Nightingale", "新增授权").NoLink("/authorizations?view=im").NoLink("/im-apps/new")
 		for _, path := range []string{"/authorizations/new", release} {
 			full.Get(path).Want(http.StatusForbidden).Has("主账号")
 		}
@@ -131,6 +131,6 @@ func TestAuthorizationRights(t *testing.T) {
 		w.Post(release).Want(http.StatusNotFound)
 		s.IMApp(stranger, "Theirs")
 		p := w.Post("/authorizations/new", "im_app_id", number(im.ID), "product_id", number(whale.ID), "shown", number(whale.ID), "app_id", apps[1].AccessID())
-		p.Want(http.StatusUnprocessableEntity).HasNot("Whale", "Chat")
+		p.Want(http.StatusUnprocessableEntity).HasNot("Whale", "Nightingale")
 	})
 }

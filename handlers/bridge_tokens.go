@@ -92,12 +92,12 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 	ctx := c.Request().Context()
 	in, err := h.Ingest.IngestByName(ctx, p.bridge().ID, name)
 	switch {
-	case models.KindOf(err) == models.NotFound:
-		return nil //nolint:nilerr // its tokens stay unknown, which is the answer
+	case models.KindOf(err) == models.NotFound, err == nil && h.allowed(c, in) != nil:
+		// Not registered, or not to be used from here: its tokens stay unknown, which
+		// is the answer.
+		return nil //nolint:nilerr // as said
 	case err != nil:
 		return err
-	case h.allowed(c, in) != nil:
-		return nil
 	}
 	got := all.intake
 	if in.Language() != r.language {

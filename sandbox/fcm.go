@@ -126,10 +126,7 @@ func (f fcm) send(s *Simulator, w http.ResponseWriter, r *http.Request, project 
 	var req fcmRequestBody
 	fault := req.read(body)
 	set := s.settingsOf(ctx, req.Message.Token)
-	held, ok := s.hold(ctx, set)
-	if !ok {
-		return
-	}
+	held := s.hold(ctx, set)
 	name, about := set.roll(), fault
 	rolled := name != ""
 	if !rolled {

@@ -69,9 +69,7 @@ func (h harmony) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		first = q.tokens[0]
 	}
 	q.set = s.settingsOf(r.Context(), first)
-	if q.held, err = heldFor(s, r, q.set); err != nil {
-		return
-	}
+	q.held = s.hold(r.Context(), q.set)
 	code := h.authorize(s, r, project, &q.account)
 	if code == "" {
 		code = shape

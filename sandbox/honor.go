@@ -65,9 +65,7 @@ func (h honor) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		first = q.tokens[0]
 	}
 	q.set = s.settingsOf(r.Context(), first)
-	if q.held, err = heldFor(s, r, q.set); err != nil {
-		return
-	}
+	q.held = s.hold(r.Context(), q.set)
 	code := h.authorize(s, r, app, &q.account)
 	if code == "" {
 		code = shape

@@ -96,9 +96,7 @@ func (h huawei) send(s *Simulator, w http.ResponseWriter, r *http.Request, app s
 		first = q.tokens[0]
 	}
 	q.set = s.settingsOf(r.Context(), first)
-	if q.held, err = heldFor(s, r, q.set); err != nil {
-		return
-	}
+	q.held = s.hold(r.Context(), q.set)
 	code := h.authorize(s, r, app, &q.account)
 	if code == "" {
 		code = shape

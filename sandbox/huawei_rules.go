@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // huaweiMessage is the message of [send], the fields that a push may have. A field
@@ -195,16 +193,4 @@ func (n *huaweiAndroid) check(m *huaweiMessage) string {
 		}
 	}
 	return ""
-}
-
-// errGone says that the caller has gone meanwhile.
-var errGone = errors.New("sandbox: the caller is gone")
-
-// heldFor keeps an answer back as the settings say.
-func heldFor(s *Simulator, r *http.Request, set Settings) (held time.Duration, err error) {
-	held, ok := s.hold(r.Context(), set)
-	if !ok {
-		return 0, errGone
-	}
-	return held, nil
 }

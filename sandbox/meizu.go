@@ -130,10 +130,7 @@ func (m *meizu) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	form, err := url.ParseQuery(string(body))
 	ids := strings.Split(form.Get("pushIds"), ",")
 	set := s.settingsOf(r.Context(), ids[0])
-	held, ok := s.hold(r.Context(), set)
-	if !ok {
-		return
-	}
+	held := s.hold(r.Context(), set)
 	p := meizuPush{form: form, ids: ids, rolled: set.roll()}
 	code, message := "1005", "参数错误，请参考API文档"
 	if err == nil {

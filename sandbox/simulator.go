@@ -242,7 +242,8 @@ func (s *Simulator) watch(c net.Conn, state http.ConnState) {
 
 func (s *Simulator) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.gate.shut() && !s.stand(w, r) {
-		return
+		// Without a word: an answer of ours, even an empty one, could still be read.
+		panic(http.ErrAbortHandler)
 	}
 	s.vendor.serve(s, w, r)
 }
@@ -358,22 +359,23 @@ func (s *Simulator) settingsOf(ctx context.Context, token string) Settings {
 	return *s.settings.Load()
 }
 
-// hold keeps an answer back as long as the settings say; false when the caller is
-// gone meanwhile.
-func (s *Simulator) hold(ctx context.Context, set Settings) (time.Duration, bool) {
+// hold keeps an answer back as long as the settings say. When the caller is gone
+// meanwhile it ends the handler.
+func (s *Simulator) hold(ctx context.Context, set Settings) time.Duration {
 	d := set.latency()
 	if d <= 0 {
-		return 0, true
+		return 0
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return d, true
+		return d
 	case <-ctx.Done():
 	case <-s.ctx.Done():
 	}
-	return 0, false
+	// As in serveHTTP: nothing may be read as an answer.
+	panic(http.ErrAbortHandler)
 }
 
 // tokenCode is what is wrong with a device token, "" for nothing.

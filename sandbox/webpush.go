@@ -96,10 +96,7 @@ func (v webPush) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		return // the caller broke off
 	}
 	set := s.settingsOf(ctx, q.token)
-	held, ok := s.hold(ctx, set)
-	if !ok {
-		return
-	}
+	held := s.hold(ctx, set)
 	name := set.roll()
 	rolled := name != ""
 	if !rolled {

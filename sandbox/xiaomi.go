@@ -72,10 +72,7 @@ func (x *xiaomi) serve(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		first = q.tokens[0]
 	}
 	q.set = s.settingsOf(r.Context(), first)
-	latency, ok := s.hold(r.Context(), q.set)
-	if !ok {
-		return
-	}
+	latency := s.hold(r.Context(), q.set)
 	bad := map[string]string{} // id → code
 	if code == "" {
 		code = x.judge(r.Context(), s, &q, bad)

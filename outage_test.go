@@ -84,6 +84,8 @@ func TestRefusedCredential(t *testing.T) {
 		srv.start()
 		tr := s.startTraffic(t, 4, 50, srv)
 		s.awaitCredential(t, models.CredentialPaused)
+		// The simulator's record is read behind what it answered.
+		waitFor(5*time.Second, func() bool { return s.phones.refusals("InvalidProviderToken") > 0 })
 		refusals := s.phones.refusals("InvalidProviderToken")
 		time.Sleep(time.Second)
 		srv.now.stop() // hands back what it holds

@@ -195,7 +195,7 @@ func (s *process) sandboxCredentials(ctx context.Context, platform string) ([]mo
 		}
 		out = append(out, models.CredentialInput{
 			Channel: string(c), Environment: models.EnvironmentSandbox, Kind: string(c), Fields: a.Fields,
-			Info: models.CredentialInfo{Shown: map[string]string{"app_id": a.Fields["app_id"]}}, Receipts: models.HasReceipts(string(c)),
+			Info: models.CredentialInfo{Shown: map[string]string{"app_id": a.Fields["app_id"]}},
 		})
 	}
 	return out, nil

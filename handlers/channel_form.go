@@ -163,7 +163,7 @@ func (h *console) saveChannel(ctx echo.Context, at credentialPlace, spec push.Sp
 func (in *channelInput) check(now time.Time) (models.CredentialInput, error) {
 	out := models.CredentialInput{
 		Channel: string(in.spec.Channel), Environment: models.EnvironmentProduction, PackageName: in.pkg, Fields: in.values,
-		Receipts: in.spec.ReceiptSetup != push.ReceiptNone, Kind: string(in.spec.Channel),
+		Kind: string(in.spec.Channel),
 	}
 	if in.pkg != "" {
 		if _, err := models.CheckPackage(models.PlatformAndroid, in.pkg); err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"hongyan/models"
 	"hongyan/push"
 	"hongyan/push/registry"
 	"hongyan/views/locale"
@@ -20,6 +21,9 @@ func TestChannelWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, spec := range registry.All() {
+		if c := string(spec.Channel); models.HasReceipts(c) != (spec.ReceiptSetup != push.ReceiptNone) {
+			t.Errorf("models and the spec of %s disagree on receipts", c)
+		}
 		for lang, catalog := range catalogs {
 			for _, key := range channelKeys(spec) {
 				if m := catalog[key]; strings.TrimSpace(m.Other) == "" {

@@ -112,7 +112,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 func vendorPages(s *site, owner models.Actor, app, im int64) map[string]models.Permission {
 	s.t.Helper()
 	vivo := models.CredentialInput{
-		Channel: "vivo", Environment: models.EnvironmentProduction, Kind: "vivo", Receipts: true,
+		Channel: "vivo", Environment: models.EnvironmentProduction, Kind: "vivo",
 		Fields: channelValues(s.t)[push.Vivo], Info: models.CredentialInfo{Shown: map[string]string{"app_id": "105637"}},
 	}
 	for _, o := range []models.CredentialOwner{models.AppOwner(app), models.IMOwner(im)} {

@@ -139,9 +139,8 @@ type CredentialInput struct {
 	NotAfter    *time.Time
 	// Tested says that the vendor has just accepted these fields.
 	Tested bool
-	// Rate is Credential.Rate; Receipts says that the vendor reports to an address.
-	Rate     int64
-	Receipts bool
+	// Rate is Credential.Rate.
+	Rate int64
 }
 
 // SaveCredentials saves credentials in their slots (channel, environment, package),
@@ -235,7 +234,7 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 	c.Rate = in.Rate
 	c.Revision++
 	c.resume(in.Tested, now)
-	if err := s.storeCredential(t, c, in.Fields, in.Receipts && own.app != nil); err != nil {
+	if err := s.storeCredential(t, c, in.Fields); err != nil {
 		return nil, err
 	}
 	e.id, e.name, e.after = c.ID, own.name, c.facts()
@@ -265,7 +264,7 @@ func (c *Credential) resume(tested bool, now time.Time) {
 
 // storeCredential writes c with its fields sealed. The seal is bound to the row's
 // id, which a new row has only after it was written.
-func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string, receipts bool) error {
+func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string) error {
 	if c.ID == 0 {
 		if err := t.Create(c).Error; err != nil {
 			return err
@@ -278,7 +277,7 @@ func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string, 
 	if c.Sealed, err = s.keys.Seal(plain, credentialPlace(c.ID)); err != nil {
 		return err
 	}
-	if receipts && len(c.ReceiptHash) == 0 {
+	if c.OwnerKind == ownerApp && HasReceipts(c.Channel) && len(c.ReceiptHash) == 0 {
 		if err := s.newReceiptSecret(c); err != nil {
 			return err
 		}

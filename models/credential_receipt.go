@@ -14,7 +14,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// HasReceipts reports whether a channel's vendor reports what became of messages.
+// HasReceipts reports whether a channel's vendor reports what became of messages, as
+// the channel's push.Spec says by its ReceiptSetup.
 func HasReceipts(channel string) bool {
 	switch channel {
 	case "hw", "harmony", "honor", "xm", "oppo", "vivo", "mz":

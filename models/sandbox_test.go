@@ -168,7 +168,7 @@ func TestSandboxReceipts(t *testing.T) {
 		must(t, err)
 		_, err = s.Register(ctx, scope, Registration{Platform: PlatformAndroid, Routes: []RouteInput{{Channel: "xm", Environment: EnvironmentSandbox, Token: "one"}}})
 		must(t, err)
-		key := CredentialInput{Channel: "xm", Environment: EnvironmentProduction, Kind: "xm", Fields: map[string]string{"key": "k"}, Receipts: true}
+		key := CredentialInput{Channel: "xm", Environment: EnvironmentProduction, Kind: "xm", Fields: map[string]string{"key": "k"}}
 		save := func() int64 {
 			t.Helper()
 			saved, err := s.SaveCredentials(ctx, w.main, AppOwner(w.android.ID), key)
@@ -178,11 +178,7 @@ func TestSandboxReceipts(t *testing.T) {
 		save()
 		_, _, err = s.SandboxReceipts(ctx, "xm", "one")
 		refused(t, err, NotFound, "") // the real key's address is not for simulators
-		key.Environment, key.Receipts = EnvironmentSandbox, false
-		save()
-		_, _, err = s.SandboxReceipts(ctx, "xm", "one")
-		refused(t, err, NotFound, "")
-		key.Receipts = true
+		key.Environment = EnvironmentSandbox
 		want, err := s.ReceiptSecret(ctx, w.main, AppOwner(w.android.ID), save())
 		must(t, err)
 		region, got, err := s.SandboxReceipts(ctx, "xm", "one")

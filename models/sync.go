@@ -137,7 +137,7 @@ func (s *Store) copyCredential(t *Tx, who Actor, src *Credential, app *App, into
 	c.Revision++
 	c.resume(false, now)
 	c.Rate = src.Rate
-	return s.storeCredential(t, c, plain, len(src.ReceiptHash) > 0 || HasReceipts(src.Channel))
+	return s.storeCredential(t, c, plain)
 }
 
 // pending compares the IM side's vendor settings with an authorized app's: copies of

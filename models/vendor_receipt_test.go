@@ -14,7 +14,7 @@ func TestReceiptAddress(t *testing.T) {
 		ctx := t.Context()
 		w := newWorld(t, s, "main")
 		owner := AppOwner(w.android.ID)
-		in := CredentialInput{Channel: "hw", Environment: EnvironmentProduction, Kind: "hw", Fields: map[string]string{"app_id": "1", "app_secret": "s"}, Receipts: true, Rate: 50}
+		in := CredentialInput{Channel: "hw", Environment: EnvironmentProduction, Kind: "hw", Fields: map[string]string{"app_id": "1", "app_secret": "s"}, Rate: 50}
 		saved, err := s.SaveCredentials(ctx, w.main, owner, in)
 		must(t, err)
 		secret, err := s.ReceiptSecret(ctx, w.main, owner, saved[0].ID)

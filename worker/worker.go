@@ -115,7 +115,7 @@ type Worker struct {
 	upkeep  []Upkeep
 	metrics *metrics
 	started time.Time    // validity of leases is counted from here
-	share   atomic.Int32 // working processes on the busiest database, this one included
+	share   atomic.Int32 // working processes, this one included, as last counted
 
 	phase     atomic.Int32
 	sending   context.Context // ends when sends must be cut short

@@ -19,10 +19,17 @@ type estate struct {
 	// Out is the same for another product of the account, where one has a value.
 	Out     map[string]string
 	Product int64
+	// Android is the app beside the iOS one of Params, IM the IM app, Token the
+	// device's token at the vendor.
+	Android, IM int64
+	Token       string
 	// Beside are pages of the account that no route alone stands for, such as those of
 	// an app of another platform, with the permission that they ask for.
 	Beside map[string]models.Permission
 }
+
+// estateBody is what the message of an estate says.
+const estateBody = "meet-me-at-the-lighthouse"
 
 // fixed are path parameters that name no row of an account.
 func fixed() map[string]string { return map[string]string{"channel": "apns"} }
@@ -84,7 +91,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	in, err := s.Store.IngestBySecret(ctx, secret.Reveal())
 	must(err)
 	taken, err := s.Store.Accept(ctx, in, []models.Incoming{{
-		SourceID: "m1", Kind: models.KindAlert, Account: "user-1", Sender: "user-2", Content: models.Content{Title: "user-2", Body: "hello"},
+		SourceID: "m1", Kind: models.KindAlert, Account: "user-1", Sender: "user-2", Content: models.Content{Title: "user-2", Body: estateBody},
 	}})
 	must(err)
 	s.Login(e.Owner)
@@ -96,7 +103,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 	must(err)
 	_, err = s.Store.PauseCredential(ctx, keys[0].ID, keys[0].Revision, "InvalidProviderToken", "")
 	must(err)
-	e.Product = product.ID
+	e.Product, e.Android, e.IM, e.Token = product.ID, apps[0].ID, im.ID, token
 	e.Params = map[string]string{
 		"product": number(product.ID), "app": app.AccessID(), "im": number(im.ID), "authorization": number(auth.ID),
 		"credential": number(keys[0].ID), "im-credential": number(imKeys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),

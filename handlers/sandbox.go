@@ -207,7 +207,7 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 	if err != nil {
 		return out, err
 	}
-	devices, states, err := h.inboxDevices(ctx, a, pushes)
+	devices, records, err := h.inboxDevices(ctx, a, pushes)
 	if err != nil {
 		return out, err
 	}
@@ -226,6 +226,11 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 	for i := range pushes {
 		p := &pushes[i]
 		n := readNotice(p)
+		if _, own := records[p.DeviceID][n.id]; n.id != "" && !own {
+			if n.id, err = h.Store.OwnMessage(ctx, a.Scope, n.id, p.DeviceID); err != nil {
+				return out, err
+			}
+		}
 		if !seen {
 			n.title, n.body = web.T(c, "sandbox.hidden"), web.T(c, "sandbox.hidden_text")
 		}
@@ -237,7 +242,7 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 		if several {
 			row.From = row.Phone
 		}
-		row.State, row.Tone = h.pushState(ctx, p, states[n.id])
+		row.State, row.Tone = h.pushState(ctx, p, records[p.DeviceID][n.id])
 		out.Rows = append(out.Rows, row)
 		if p.DeviceID == phone && shownOn(p) && len(out.Notes) < phoneNotes && (n.title != "" || n.body != "") {
 			note := views.SandboxNote{App: a.App.ProductName, Title: n.title, Body: n.body, Time: k.Ago(ctx, p.At)}
@@ -265,8 +270,8 @@ func (h *console) inbox(c echo.Context, a appPage, s sandboxState, k clock) (vie
 	return out, nil
 }
 
-// inboxDevices returns the phones of pushes and how their messages fared on them.
-func (h *console) inboxDevices(ctx context.Context, a appPage, pushes []models.SandboxPush) (map[int64]models.Device, map[string]string, error) {
+// inboxDevices returns the phones of pushes and how the messages of each fared on it.
+func (h *console) inboxDevices(ctx context.Context, a appPage, pushes []models.SandboxPush) (map[int64]models.Device, map[int64]map[string]string, error) {
 	var ids []int64
 	for _, p := range pushes {
 		if p.DeviceID != 0 && !slices.Contains(ids, p.DeviceID) {
@@ -277,14 +282,15 @@ func (h *console) inboxDevices(ctx context.Context, a appPage, pushes []models.S
 	if err != nil {
 		return nil, nil, err
 	}
-	states := map[string]string{}
+	states := map[int64]map[string]string{}
 	for _, id := range ids {
+		states[id] = map[string]string{}
 		records, err := h.Store.DeviceRecords(ctx, a.Scope, id, models.MaxPage)
 		if err != nil {
 			return nil, nil, err
 		}
 		for i := range records {
-			states[records[i].ID] = overall(&records[i])
+			states[id][records[i].ID] = overall(&records[i])
 		}
 	}
 	return devices, states, nil

@@ -45,6 +45,12 @@ type acceptRow struct {
 	keyed       bool // false: the message cannot be recognised again
 	contentDays int
 	dup         bool
+	group       *group // nil when nothing else of its request says the same
+}
+
+// group is the messages of one request that say the same to several people.
+type group struct {
+	first string // id of the first that is new, known after the duplicates are
 }
 
 // unit is what one request stores in one database: all of it or none.
@@ -195,10 +201,11 @@ func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, [][]place) {
 	units := make(map[*DB]*unit, 1)
 	where := make([][]place, len(msgs))
 	places := make([]place, 0, len(msgs)*len(in.targets))
+	groups := groupsOf(msgs)
 	for i := range msgs {
 		m := msgs[i].clean(now)
 		first := len(places)
-		for _, t := range in.targets {
+		for n, t := range in.targets {
 			put := func(at DeviceAt) {
 				u := units[t.scope.db]
 				if u == nil {
@@ -206,7 +213,11 @@ func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, [][]place) {
 					units[t.scope.db] = u
 				}
 				places = append(places, place{t.scope.db, len(u.rows)})
-				u.rows = append(u.rows, newRow(in, t, &m, at))
+				row := newRow(in, t, &m, at)
+				if groups != nil && groups[i] != nil && at.DeviceID == 0 {
+					row.group = groups[i].of(n, len(in.targets))
+				}
+				u.rows = append(u.rows, row)
 			}
 			if m.Token == "" {
 				put(DeviceAt{})

@@ -139,6 +139,9 @@ func (a *acceptance) store() (err error) {
 		a.forget() // of an attempt that lost a race
 		for i, r := range a.rows {
 			r.item.Message.ID, r.item.Message.AcceptedAt, r.dup = ids[i].String(), now, false
+			if r.group != nil {
+				r.group.first, r.item.Group = "", ""
+			}
 		}
 		return a.write(ctx, t, now)
 	})
@@ -178,6 +181,7 @@ func (a *acceptance) write(ctx context.Context, t *Tx, now time.Time) error {
 	if len(a.fresh) == 0 {
 		return nil
 	}
+	a.name()
 	if err := t.insertMessages(ctx, a.fresh); err != nil {
 		return fmt.Errorf("messages: %w", err)
 	}

@@ -105,7 +105,15 @@ func (s *Store) ReceiptsFrom(ctx context.Context, channel, secret string) (Repor
 
 // ReceiptRef is what a vendor sends back with a receipt: a message on a device, in
 // 32 characters of URL-safe base64.
-func ReceiptRef(messageID string, device int64) string {
+func ReceiptRef(messageID string, device int64) string { return receiptRef(messageID, device) }
+
+// SharedReceiptRef is ReceiptRef of the first target of a request to several devices:
+// the receipt's token says which of them, and so whose message, a receipt is about.
+func SharedReceiptRef(messageID string, device int64) string {
+	return receiptRef(messageID, sharedRef(device))
+}
+
+func receiptRef(messageID string, device int64) string {
 	id, err := uuid.Parse(messageID)
 	if err != nil {
 		return ""
@@ -116,7 +124,8 @@ func ReceiptRef(messageID string, device int64) string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// ParseReceiptRef reads what ReceiptRef made; false for anything else.
+// ParseReceiptRef reads what ReceiptRef made, and for VendorReceipt what
+// SharedReceiptRef made; false for anything else.
 func ParseReceiptRef(ref string) (messageID string, device int64, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(ref)
 	if err != nil || len(b) != 24 {

@@ -98,6 +98,10 @@ type Item struct {
 	// Targets is nil until the message's devices were looked up; a batch split
 	// off for later carries exactly the targets that are still open.
 	Targets []OpenTarget `json:"t,omitempty"`
+	// Group is the id of the request's first message that says the same to somebody
+	// else, "" for none. What one group says may go to a vendor in one request, under
+	// this id: such a request has one text for all of its targets.
+	Group string `json:"g,omitempty"`
 	// DeviceID limits an unresolved message to one device (a test push); 0 for
 	// every device of the account.
 	DeviceID int64 `json:"dv,omitempty"`

@@ -115,6 +115,9 @@ func (t *Tx) receipts(appID int64, rs []Receipt, counts map[Count]int64) (fresh 
 			r.At = m.AcceptedAt
 		}
 		told, waits, err := t.receipt(&r, &m, counts)
+		if err == nil && waits {
+			told, waits, err = t.siblingReceipt(&r, &m, counts)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -130,6 +133,20 @@ func (t *Tx) receipts(appID int64, rs []Receipt, counts map[Count]int64) (fresh 
 		}
 	}
 	return fresh, nil
+}
+
+// siblingReceipt takes a receipt of a message whose send to this device is not known:
+// the device may have got it under the id of another one of its request.
+func (t *Tx) siblingReceipt(r *Receipt, m *Message, counts map[Count]int64) (told, waits bool, err error) {
+	own, err := siblings(t.DB, m.AppID, r.MessageID, []int64{r.DeviceID})
+	if err != nil {
+		return false, false, err
+	}
+	if id := own[r.DeviceID]; id != "" && id != r.MessageID {
+		r.MessageID = id
+		return t.receipt(r, m, counts)
+	}
+	return false, true, nil
 }
 
 // messagesOf loads the messages that receipts speak of.

@@ -20,8 +20,8 @@ const (
 	EventNotifyOff   = "notify_off"
 )
 
-// VendorReceipt is what a vendor reported about one message on one device. Token is
-// the vendor's, "" if it did not say.
+// VendorReceipt is what a vendor reported about one message on one device, both as
+// ParseReceiptRef returns them. Token is the vendor's, "" if it did not say.
 type VendorReceipt struct {
 	MessageID string
 	DeviceID  int64
@@ -46,6 +46,10 @@ type VendorNote struct {
 // a note on the record. Reports about messages that this app never had change
 // nothing. It may be repeated.
 func (s *Store) VendorReceipts(ctx context.Context, from Reporter, list []VendorReceipt) error {
+	list, err := from.ofTokens(ctx, list)
+	if err != nil {
+		return err
+	}
 	var known []Receipt
 	var others []VendorReceipt
 	for _, v := range list {

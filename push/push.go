@@ -238,12 +238,26 @@ type Field struct {
 	MaxBytes int
 }
 
+// Batch says when a vendor takes several targets in one request.
+type Batch uint8
+
+// BatchNever: one request for each. BatchSilent: only while nobody asks for receipts.
+// BatchAlways: with receipts too, which name the target's token.
+const (
+	BatchNever Batch = iota
+	BatchSilent
+	BatchAlways
+)
+
 // Limits of a channel, each from the vendor's documentation.
 type Limits struct {
 	TargetsPerRequest int // most targets in one Send
-	PayloadBytes      int // whole payload, 0 for no stated limit
-	TitleRunes        int // 0 for no stated limit
-	BodyRunes         int
+	// Batch says when the vendor takes several targets in one request at all. A Send to
+	// several through a channel that never does makes a request for each.
+	Batch        Batch
+	PayloadBytes int // whole payload, 0 for no stated limit
+	TitleRunes   int // 0 for no stated limit
+	BodyRunes    int
 	// InFlight is the most Sends at once through one credential, 0 for as many as
 	// the worker likes.
 	InFlight int

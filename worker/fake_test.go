@@ -284,6 +284,7 @@ func (c *fakeControl) change(f func(*models.SendConfig)) {
 type sent struct {
 	token string
 	id    string
+	ref   string
 	badge int // -1 for none
 	msg   push.Message
 }
@@ -292,6 +293,8 @@ type sent struct {
 type vendor struct {
 	mu     sync.Mutex
 	pushes []sent
+	calls  []int // targets of each
+	limits push.Limits
 	now    int // in flight
 	most   int
 	opened int
@@ -303,8 +306,11 @@ type vendor struct {
 
 func (v *vendor) Send(ctx context.Context, m push.Message, ts []push.Target) []push.Result {
 	out := make([]push.Result, len(ts))
+	v.mu.Lock()
+	v.calls = append(v.calls, len(ts))
+	v.mu.Unlock()
 	for i, t := range ts {
-		s := sent{token: t.Token, id: t.ID, badge: -1, msg: m}
+		s := sent{token: t.Token, id: t.ID, ref: t.Ref, badge: -1, msg: m}
 		if t.Badge != nil {
 			s.badge = *t.Badge
 		}
@@ -349,7 +355,7 @@ func (v *vendor) spec(c push.Channel) (push.Spec, bool) {
 	if c != push.APNs {
 		return push.Spec{}, false
 	}
-	return push.Spec{Channel: c, Open: func(_ context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
+	return push.Spec{Channel: c, Limits: v.limits, ReceiptSetup: push.ReceiptConsole, Open: func(_ context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
 		if v.open != nil {
 			if err := v.open(fields, o); err != nil {
 				return nil, err

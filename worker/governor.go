@@ -63,7 +63,7 @@ func (g *governor) answered() {
 // throttled notes that a send begun at start was throttled.
 func (g *governor) throttled(start, now time.Time, wait time.Duration, reason string) {
 	g.failures = 0
-	if start.Before(g.cutAt) {
+	if !start.After(g.cutAt) {
 		return // sent before the last setback: it is the same one
 	}
 	if wait <= 0 {

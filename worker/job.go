@@ -33,6 +33,9 @@ type job struct {
 	from models.OpenTarget
 
 	next *job // the next one for the same device; guarded by chains
+	// more go in the same request as this one, see bundle.go. Only the one who has the
+	// job in hand touches it.
+	more []*job
 
 	phase phase // guarded by work.mu
 	end

@@ -261,6 +261,7 @@ func (l *lane) launch(k *work) {
 		k.queueLocked()
 	}
 	k.mu.Unlock()
+	var b bundler
 	for i := range k.jobs {
 		j := &k.jobs[i]
 		// Whether j has an end already is the planner's own knowledge until the job
@@ -272,22 +273,63 @@ func (l *lane) launch(k *work) {
 			k.finish(j)
 			continue
 		}
-		if l.chains.join(j) && !l.admit(j) {
-			l.complete(j)
+		if l.chains.join(j) {
+			l.let(b.add(j))
 		}
+	}
+	l.let(b.last())
+}
+
+// let admits a job, or ends it when it need not be sent; nil is none.
+func (l *lane) let(j *job) {
+	if j != nil && !l.admit(j) {
+		l.complete(j)
 	}
 }
 
-// complete ends the first job of its device and lets the next one go.
+// complete ends the first job of its device, and those that went with it, and lets
+// the next ones go.
 func (l *lane) complete(j *job) {
+	if j.more != nil {
+		l.completeAll(j)
+		return
+	}
 	for {
-		next := l.chains.leave(j)
-		j.line.held.Add(-1)
-		j.work.finish(j)
+		next := l.end(j)
 		if next == nil || l.admit(next) {
 			return
 		}
 		j = next
+	}
+}
+
+// end ends one job and returns the next one of its device, or nil.
+func (l *lane) end(j *job) *job {
+	next := l.chains.leave(j)
+	j.line.held.Add(-1)
+	j.work.finish(j)
+	return next
+}
+
+// completeAll is complete for a job with others. What their devices get next may be
+// one message again.
+func (l *lane) completeAll(j *job) {
+	jobs := j.unbundle()
+	for len(jobs) > 0 {
+		var b bundler
+		var ended []*job
+		let := func(j *job) {
+			if j != nil && !l.admit(j) {
+				ended = append(ended, j.unbundle()...)
+			}
+		}
+		for _, j := range jobs {
+			if next := l.end(j); next != nil {
+				let(b.add(next))
+			}
+		}
+		let(b.last())
+		jobs = ended
 	}
 }
 

@@ -31,10 +31,12 @@ type line struct {
 	m    *lineMetrics
 
 	// box is whether the app sends through the simulator; pkg its bundle or package;
-	// receipts the address that the vendor reports to, or "".
+	// receipts the address that the vendor reports to, or ""; bundle the most targets
+	// that go in one request.
 	box      bool
 	pkg      string
 	receipts string
+	bundle   int
 
 	opening sync.Mutex
 	sender  push.Sender // guarded by opening until set, see open
@@ -80,7 +82,7 @@ func (l *line) submit(j *job) bool {
 		l.mu.Unlock()
 		return false
 	}
-	if l.flying >= l.gov.window || l.pace.limited() && l.waitingLocked() || !l.mayLocked() {
+	if l.flying >= l.gov.window || l.pace.limited() && l.waitingLocked() || !l.mayLocked(j) {
 		if j.work.late {
 			l.late.push(j)
 		} else {
@@ -93,22 +95,29 @@ func (l *line) submit(j *job) bool {
 	return true
 }
 
-// blockedLocked puts a job off when nothing may be sent through the credential now.
+// blockedLocked puts a job, and those that go with it, off when nothing may be sent
+// through the credential now.
 func (l *line) blockedLocked(j *job, now time.Time) bool {
+	var off func(*job)
 	switch until, rests := l.gov.resting(now); {
 	case l.gone, l.closing:
-		j.putOff(models.ReasonRetry, wholeSecond(now.Add(rerouteWait)), now)
+		off = func(j *job) { j.putOff(models.ReasonRetry, wholeSecond(now.Add(rerouteWait)), now) }
 	case l.pausedLocked():
-		if !j.turn(now) {
-			j.hold(now)
+		off = func(j *job) {
+			if !j.turn(now) {
+				j.hold(now)
+			}
 		}
 	case rests:
-		if until.Sub(now) < quotaWait || !j.turn(now) {
-			j.putOff(l.gov.reason, until, now)
+		off = func(j *job) {
+			if until.Sub(now) < quotaWait || !j.turn(now) {
+				j.putOff(l.gov.reason, until, now)
+			}
 		}
 	default:
 		return false
 	}
+	j.each(off)
 	return true
 }
 
@@ -134,8 +143,8 @@ func (l *line) work(j *job) {
 func (l *line) after(h *hand) *job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.flying <= l.gov.window && l.w.phase.Load() == working && l.waitingLocked() && l.mayLocked() {
-		if j := l.popLocked(); j != nil {
+	if l.flying <= l.gov.window && l.w.phase.Load() == working {
+		if j := l.nextLocked(); j != nil {
 			return j
 		}
 	}
@@ -151,12 +160,17 @@ func (l *line) after(h *hand) *job {
 	return nil
 }
 
-// popLocked takes the job to send next, or returns nil.
-func (l *line) popLocked() *job {
-	if j := l.late.pop(); j != nil {
-		return j
+// nextLocked takes the job to send next if one waits and the rate lets it go, or
+// returns nil.
+func (l *line) nextLocked() *job {
+	q := &l.late
+	if !q.waits() {
+		q = &l.queue
 	}
-	return l.queue.pop()
+	if j := q.first(); j == nil || !l.mayLocked(j) {
+		return nil
+	}
+	return q.pop()
 }
 
 // waitingLocked reports whether jobs wait.
@@ -166,11 +180,11 @@ func (l *line) waitingLocked() bool { return l.late.waits() || l.queue.waits() }
 func (l *line) startMore() {
 	for {
 		l.mu.Lock()
-		if l.flying >= l.gov.window || l.w.phase.Load() != working || !l.waitingLocked() || !l.mayLocked() {
+		if l.flying >= l.gov.window || l.w.phase.Load() != working {
 			l.mu.Unlock()
 			return
 		}
-		j := l.popLocked()
+		j := l.nextLocked()
 		if j == nil {
 			l.mu.Unlock()
 			return

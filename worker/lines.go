@@ -46,6 +46,7 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	l.gov = governor{most: most, window: most}
 	l.pace = newPace(spec.Rate)
 	l.receipts = ls.w.receiptURL(cfg, &spec, c)
+	l.bundle = bundleOf(&spec.Limits, l.receipts != "")
 	l.paceLocked(c.Rate)
 	l.restLocked(c.RestUntil)
 	l.paused, l.used, l.checked = c.Paused, ls.w.sinceStart(), ls.w.sinceStart()

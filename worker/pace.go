@@ -55,17 +55,22 @@ func (p *pace) set(operator int64, processes int) {
 // paceLocked takes over the rate that the settings say.
 func (l *line) paceLocked(operator int64) { l.pace.set(operator, int(l.w.share.Load())) }
 
-// mayLocked takes one turn of the credential's rate. When there is none it has the
-// queue looked at again as soon as there is.
-func (l *line) mayLocked() bool {
+// mayLocked takes a turn of the credential's rate for each of a job's targets, of more
+// than a burst as many as that. When there are none it has the queue looked at again
+// as soon as there are.
+func (l *line) mayLocked(j *job) bool {
 	p := &l.pace
-	if p.limiter == nil || p.limiter.Allow() {
+	if p.limiter == nil {
+		return true
+	}
+	n := min(j.size(), p.limiter.Burst())
+	if p.limiter.AllowN(time.Now(), n) {
 		return true
 	}
 	if !p.waking {
 		p.waking = true
 		// At least a burst's time, so that a slow rate does not wake for every target.
-		wait := max(time.Duration(float64(time.Second)/p.allowed), 5*time.Millisecond)
+		wait := max(time.Duration(float64(n)*float64(time.Second)/p.allowed), 5*time.Millisecond)
 		time.AfterFunc(wait, l.wake)
 	}
 	return false

@@ -128,6 +128,8 @@ type planner struct {
 	f    *findings
 	now  time.Time
 	msgs []push.Message // one per item
+	// groups are the messages that several items share, by the group's id.
+	groups map[string]*push.Message
 	// counted are the devices whose badge this batch has counted up.
 	counted map[int64]bool
 	// lines keeps the batch's credentials at hand.
@@ -284,17 +286,37 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 		j.line = nil
 		return
 	}
-	if p.msgs[i].Kind == "" {
-		p.msgs[i] = compose(j.item, cfg)
-	}
-	j.msg = &p.msgs[i]
+	j.msg = p.message(i, cfg, ln)
 	if cfg.Merge > 0 && m.Kind == models.KindAlert && m.Conversation != "" {
-		own := p.msgs[i] // on each device it may stand for another number
+		own := *j.msg // on each device it may stand for another number
 		own.Body = mergedText(own.Body, j.count, cfg.Language)
 		own.CollapseKey = hidden(cfg, m.Conversation)
 		j.msg = &own
 	}
 	p.badge(j, models.Badge{N: r.Device.Badge, Revision: r.Device.BadgeRevision})
+}
+
+// message returns what an item says through a line. Items of one group share it where
+// the vendor takes many targets in one request.
+func (p *planner) message(i int, cfg *models.SendConfig, ln *line) *push.Message {
+	it := &p.k.items[i]
+	if it.Group == "" || ln.bundle < 2 || cfg.Merge > 0 || cfg.TextMode == models.TextSender || cfg.TextMode == models.TextGeneric {
+		// With its text hidden an app finds a message by its id, which must be its own.
+		if p.msgs[i].Kind == "" {
+			p.msgs[i] = compose(it, cfg, it.Message.ID)
+		}
+		return &p.msgs[i]
+	}
+	m := p.groups[it.Group]
+	if m == nil {
+		if p.groups == nil {
+			p.groups = map[string]*push.Message{}
+		}
+		c := compose(it, cfg, it.Group)
+		m = &c
+		p.groups[it.Group] = m
+	}
+	return m
 }
 
 // badge decides the number on the icon: what the request says, else one more than

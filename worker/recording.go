@@ -191,7 +191,7 @@ func (b *builder) rest(key restKey, j *job, t models.OpenTarget) {
 		rest.Items[n-1].Targets = append(rest.Items[n-1].Targets, t)
 		return
 	}
-	it := models.Item{Message: j.item.Message, Content: j.item.Content, DeviceID: j.item.DeviceID}
+	it := models.Item{Message: j.item.Message, Content: j.item.Content, Group: j.item.Group, DeviceID: j.item.DeviceID}
 	if t.DeviceID != 0 { // else its devices are still to be chosen
 		it.Targets = []models.OpenTarget{t}
 	}

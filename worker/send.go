@@ -45,8 +45,8 @@ func (l *line) handle(j *job) {
 	ctx := l.w.sending
 	l.refresh(ctx)
 	now := l.w.o.Now()
-	if j.expired(now) {
-		j.settle(models.StateExpired, models.ReasonExpired, now)
+	if j.expired(now) { // and with it those of the same message
+		j.each(func(j *job) { j.settle(models.StateExpired, models.ReasonExpired, now) })
 		lane.complete(j)
 		return
 	}
@@ -60,31 +60,71 @@ func (l *line) handle(j *job) {
 	}
 	sender, err := l.open(ctx)
 	if err != nil {
-		l.notOpened(ctx, j, err)
+		j.each(func(j *job) { l.notOpened(ctx, j, err) })
 		lane.complete(j)
 		return
 	}
-	r := l.send(ctx, sender, j)
-	l.conclude(ctx, j, &r, now)
+	if len(j.more) > 0 {
+		l.sendAll(ctx, sender, j, now)
+		return
+	}
+	r := l.send(ctx, sender, j, j.target[:])
+	l.conclude(ctx, j, &r[0], now)
+	l.report(r[0].Outcome, now, l.w.o.Now())
 	lane.complete(j)
 }
 
-// send makes the one call. What a channel does wrong concerns this message alone.
-func (l *line) send(ctx context.Context, s push.Sender, j *job) (r push.Result) {
+// sendAll is one call for a job and those that go with it. To the governor it is one
+// send for each way in which it ended.
+func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, now time.Time) {
+	targets := make([]push.Target, 0, j.size())
+	j.each(func(j *job) {
+		t := j.target[0]
+		if t.Ref != "" {
+			t.Ref = models.SharedReceiptRef(j.item.Message.ID, j.from.DeviceID)
+		}
+		targets = append(targets, t)
+	})
+	results := l.send(ctx, s, j, targets)
+	var ways [push.BadCredential + 1]bool
+	i := 0
+	j.each(func(j *job) {
+		r := &results[i]
+		i++
+		l.conclude(ctx, j, r, now)
+		ways[r.Outcome] = true
+	})
+	for way, ended := range ways {
+		if ended {
+			l.report(push.Outcome(way), now, l.w.o.Now()) //nolint:gosec // an outcome
+		}
+	}
+	j.work.lane.complete(j)
+}
+
+// send makes the one call and returns a valid result for each target. What a channel
+// does wrong concerns this message alone.
+func (l *line) send(ctx context.Context, s push.Sender, j *job, targets []push.Target) (results []push.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.w.metrics.panics.Inc()
 			l.w.log.Error("a channel panicked", "channel", l.cred.Channel, "message", j.item.Message.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			r = push.Result{Outcome: push.Retry, Code: codePanic}
+			results = push.Fill(len(targets), push.Result{Outcome: push.Retry, Code: codePanic})
 		}
 	}()
 	m := *j.msg
 	m.ReceiptURL = l.receipts
-	results := s.Send(ctx, m, j.target[:])
-	if len(results) != 1 || results[0].Outcome < push.Accepted || results[0].Outcome > push.BadCredential {
-		return push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
+	results = s.Send(ctx, m, targets)
+	none := push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
+	if len(results) != len(targets) {
+		return push.Fill(len(targets), none)
 	}
-	return results[0]
+	for i := range results {
+		if results[i].Outcome < push.Accepted || results[i].Outcome > push.BadCredential {
+			results[i] = none
+		}
+	}
+	return results
 }
 
 // conclude turns a result of a send begun at start into the job's end.
@@ -115,15 +155,16 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 		l.refuse(ctx, j, r, now)
 	case push.Throttled:
 		l.throttled(ctx, j, r, start, now)
-		return
 	default:
 		l.retry(j, r, now)
 	}
-	l.report(r.Outcome, start, now)
 }
 
 // report tells the governor and uses the room it gives.
 func (l *line) report(o push.Outcome, start, now time.Time) {
+	if o == push.Throttled {
+		return // it knows, see throttled
+	}
 	l.mu.Lock()
 	switch o {
 	case push.Retry:

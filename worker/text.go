@@ -13,14 +13,14 @@ import (
 
 // compose builds what a message says, cut down to what the app lets the vendor
 // see.
-func compose(it *models.Item, cfg *models.SendConfig) push.Message {
+func compose(it *models.Item, cfg *models.SendConfig, id string) push.Message {
 	m, c := &it.Message, &it.Content
 	out := push.Message{
 		Kind: push.Kind(m.Kind), Title: c.Title, Subtitle: c.Subtitle, Body: c.Body, Sound: c.Sound,
 		// A repeat of the same message replaces the first one on the phone.
-		CollapseKey: m.ID, ThreadID: m.Conversation, Category: c.Category, MutableContent: c.MutableContent,
+		CollapseKey: id, ThreadID: m.Conversation, Category: c.Category, MutableContent: c.MutableContent,
 		InterruptionLevel: c.InterruptionLevel, HighPriority: !c.LowPriority, ExpiresAt: m.ExpiresAt,
-		Data: withMessageID(c.Data, m.ID),
+		Data: withMessageID(c.Data, id),
 	}
 	if c.CollapseKey != "" {
 		out.CollapseKey = c.CollapseKey

@@ -42,7 +42,7 @@ func TestCompose(t *testing.T) {
 		{models.TextGeneric, "zh", veiled("My app", "收到一条新消息")},
 		{models.TextGeneric, "en-GB", veiled("My app", "You have a new message")},
 	} {
-		got := compose(&it, &models.SendConfig{Name: "My app", TextMode: c.mode, Language: c.lang, HideKey: "k"})
+		got := say(&it, &models.SendConfig{Name: "My app", TextMode: c.mode, Language: c.lang, HideKey: "k"})
 		if d := cmp.Diff(c.want, got); d != "" {
 			t.Errorf("%s %s: %s", c.mode, c.lang, d)
 		}
@@ -51,12 +51,12 @@ func TestCompose(t *testing.T) {
 		t.Error("the request's data was changed")
 	}
 	it.Content.CollapseKey, it.Content.ThreadID, it.Content.LowPriority, it.Content.Title = "k", "t", true, ""
-	got := compose(&it, &models.SendConfig{Name: "My app", TextMode: models.TextFull})
+	got := say(&it, &models.SendConfig{Name: "My app", TextMode: models.TextFull})
 	if got.CollapseKey != "k" || got.ThreadID != "t" || got.HighPriority {
 		t.Errorf("got %+v", got)
 	}
 	it.Content.Title, it.Content.Speaker = "Your order 17", "Bob(Climbers)"
-	if got := compose(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender}); got.Title != "Bob(Climbers)" {
+	if got := say(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender}); got.Title != "Bob(Climbers)" {
 		t.Errorf("title %q, want the speaker", got.Title)
 	}
 }
@@ -72,12 +72,12 @@ func TestComposeHidesConversations(t *testing.T) {
 	}
 	for _, mode := range []string{models.TextSender, models.TextGeneric} {
 		cfg := &models.SendConfig{Name: "My app", TextMode: mode, HideKey: "key of one app"}
-		a, b := compose(item("alice", "alice", "call-13800138000"), cfg), compose(item("group-77", "", ""), cfg)
-		again := compose(item("alice", "alice", "call-13800138000"), cfg)
+		a, b := say(item("alice", "alice", "call-13800138000"), cfg), say(item("group-77", "", ""), cfg)
+		again := say(item("alice", "alice", "call-13800138000"), cfg)
 		if a.ThreadID == "" || a.ThreadID != again.ThreadID || a.CollapseKey != again.CollapseKey || a.ThreadID == b.ThreadID {
 			t.Errorf("%s: conversations are not told apart: %q %q %q", mode, a.ThreadID, again.ThreadID, b.ThreadID)
 		}
-		other := compose(item("alice", "alice", ""), &models.SendConfig{TextMode: mode, HideKey: "key of another app"})
+		other := say(item("alice", "alice", ""), &models.SendConfig{TextMode: mode, HideKey: "key of another app"})
 		if other.ThreadID == a.ThreadID {
 			t.Errorf("%s: two apps hash alike", mode)
 		}
@@ -91,12 +91,17 @@ func TestComposeHidesConversations(t *testing.T) {
 		}
 		it := item("group-77", "", "")
 		it.Message.Kind = models.KindSilent
-		if got := compose(it, cfg); got.Data["channel_id"] != "group-77" || got.ThreadID == "group-77" {
+		if got := say(it, cfg); got.Data["channel_id"] != "group-77" || got.ThreadID == "group-77" {
 			t.Errorf("%s: silent push %+v", mode, got)
 		}
 	}
 	cfg := &models.SendConfig{TextMode: models.TextFull}
-	if m := compose(item("group-77", "", "c"), cfg); m.ThreadID != "group-77" || m.CollapseKey != "c" || m.Data["channel_id"] != "group-77" {
+	if m := say(item("group-77", "", "c"), cfg); m.ThreadID != "group-77" || m.CollapseKey != "c" || m.Data["channel_id"] != "group-77" {
 		t.Errorf("full text: %+v", m)
 	}
+}
+
+// say is what a message says that is not one of a group.
+func say(it *models.Item, cfg *models.SendConfig) push.Message {
+	return compose(it, cfg, it.Message.ID)
 }

@@ -52,7 +52,7 @@ func Spec() push.Spec {
 			{Key: fieldReceiptUser, Kind: push.FieldText, Group: push.GroupReceipt, MaxBytes: 128},
 			{Key: fieldReceiptKey, Kind: push.FieldSecret, Group: push.GroupReceipt, MaxBytes: 256},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: maxTokens, PayloadBytes: maxPayload},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: maxTokens, PayloadBytes: maxPayload},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

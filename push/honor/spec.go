@@ -53,7 +53,7 @@ func Spec() push.Spec {
 			{Key: fieldClickIntent, Kind: push.FieldText, Group: push.GroupClass, Pattern: push.IntentPattern, MaxBytes: 512},
 			{Key: fieldArrivedStatus, Kind: push.FieldText, Group: push.GroupReceipt, Pattern: `[0-9]{1,12}(,[0-9]{1,12})*`, MaxBytes: 128},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: maxTokens, PayloadBytes: maxPayload},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: maxTokens, PayloadBytes: maxPayload},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

@@ -62,7 +62,7 @@ func Spec() push.Spec {
 			{Key: fieldReceiptKey, Kind: push.FieldSecret, Group: push.GroupReceipt, MaxBytes: 256},
 		},
 		Limits: push.Limits{
-			InFlight:          push.HTTPInFlight,
+			InFlight: push.HTTPInFlight, Batch: push.BatchAlways,
 			TargetsPerRequest: maxTokens, PayloadBytes: maxPayload, TitleRunes: titleRunes, BodyRunes: bodyRunes,
 		},
 		Environments: []push.Environment{push.Production},

@@ -70,7 +70,7 @@ func Spec() push.Spec {
 			// Meizu refuses every push that brings an address it does not know.
 			{Key: push.FieldReceiptActive, Kind: push.FieldChoice, Group: push.GroupReceipt, Choices: []string{"off", "on"}, MaxBytes: 3},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: targetsPerSend, TitleRunes: titleRunes, BodyRunes: bodyRunes},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: targetsPerSend, TitleRunes: titleRunes, BodyRunes: bodyRunes},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

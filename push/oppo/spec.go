@@ -74,7 +74,7 @@ func Spec() push.Spec {
 	return push.Spec{
 		Channel:      push.OPPO,
 		Fields:       fields(),
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: maxTargets, TitleRunes: maxTitle, BodyRunes: maxContent},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: maxTargets, TitleRunes: maxTitle, BodyRunes: maxContent},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

@@ -67,7 +67,7 @@ func Spec() push.Spec {
 	return push.Spec{
 		Channel:      push.Xiaomi,
 		Fields:       fields(),
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: maxTargets, PayloadBytes: maxMessage, TitleRunes: maxTitle, BodyRunes: maxDescription},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: maxTargets, PayloadBytes: maxMessage, TitleRunes: maxTitle, BodyRunes: maxDescription},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

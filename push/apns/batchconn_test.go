@@ -140,8 +140,7 @@ func TestBatchConnStalledPeer(t *testing.T) {
 		select {
 		case err := <-done:
 			t.Fatalf("the writer ended before the buffer was full: %v", err)
-		default:
-			runtime.Gosched()
+		case <-time.After(time.Millisecond): // the writer wants the lock more
 		}
 		b.mu.Lock()
 	}

@@ -168,6 +168,9 @@ func (b *batchConn) take() ([]byte, bool) {
 	defer b.mu.Unlock()
 	out := b.buf
 	b.buf, b.spare = b.spare, nil
+	if len(out) >= batchBytes {
+		b.changed.Broadcast() // there is room, whatever becomes of this write
+	}
 	return out, b.closed
 }
 

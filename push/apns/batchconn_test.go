@@ -115,13 +115,32 @@ func TestBatchConnStalledPeer(t *testing.T) {
 		}
 		return nil
 	}
+	// begin fills b until nothing has moved for a while.
+	begin := func(b *batchConn) chan error {
+		done := make(chan error, 1)
+		go func() { done <- fill(b) }()
+		for full := 0; full < 20; full++ {
+			select {
+			case err := <-done:
+				t.Fatalf("the writer ended before the peer stood still: %v", err)
+			case <-time.After(time.Millisecond):
+			}
+			b.mu.Lock()
+			if len(b.buf) < batchBytes {
+				full = 0
+			}
+			b.mu.Unlock()
+		}
+		return done
+	}
 	client, peer := tlsPair(t)
 	defer func() { _ = peer.Close() }() // held, or the collector closes it under the writer
 	b := newBatchConn(client)
+	done := begin(b)
 	if err := b.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("deadline: %v", err)
 	}
 	if _, err := b.Read(make([]byte, 1)); err == nil { // or it hangs
@@ -132,19 +151,7 @@ func TestBatchConnStalledPeer(t *testing.T) {
 	client, stalled := tlsPair(t)
 	defer func() { _ = stalled.Close() }()
 	b = newBatchConn(client)
-	done := make(chan error, 1)
-	go func() { done <- fill(b) }()
-	b.mu.Lock()
-	for len(b.buf) < batchBytes {
-		b.mu.Unlock()
-		select {
-		case err := <-done:
-			t.Fatalf("the writer ended before the buffer was full: %v", err)
-		case <-time.After(time.Millisecond): // the writer wants the lock more
-		}
-		b.mu.Lock()
-	}
-	b.mu.Unlock()
+	done = begin(b)
 	start := time.Now()
 	_ = b.Close()
 	if d := time.Since(start); d > 3*time.Second {

@@ -89,7 +89,7 @@ func (l *channelsLab) open(database string) *models.Store {
 // the test.
 func (l *channelsLab) work(st *models.Store) {
 	l.t.Helper()
-	w := worker.New(worker.Options{Store: st, Registry: l.channels.Lookup, Sandbox: l.simulator, Log: l.con.log})
+	w := worker.New(worker.Options{Store: st, Registry: l.channels.Lookup, Sandbox: l.simulator, Log: l.con.log, ReceiptURL: l.receiptURL})
 	l.must(w.Start(context.Background()))
 	st.StartAccepting(w)
 	l.t.Cleanup(func() {

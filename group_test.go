@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http/httptest"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +79,58 @@ func TestGroupMessages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the vendors report of such a request, by the tokens and the one reference that
+// it carried, reaches each person's own record.
+func TestGroupReceipts(t *testing.T) {
+	t.Parallel()
+	l := newChannelsLab(t)
+	l.cfg.Role, l.cfg.PublicURL, l.base = RoleAll, "http://127.0.0.1", &url.URL{Scheme: "http", Host: "127.0.0.1"}
+	server, err := l.newServer()
+	l.must(err)
+	web := httptest.NewServer(server)
+	t.Cleanup(web.Close)
+	l.self.Store(&web.URL)
+	for _, spec := range registry.All() {
+		if spec.ReceiptSetup == push.ReceiptNone {
+			continue
+		}
+		t.Run(string(spec.Channel), func(t *testing.T) {
+			a := l.app(t, spec.Channel)
+			living, _ := a.phones(8, 0)
+			var msgs []models.Incoming
+			for _, p := range living {
+				msgs = append(msgs, models.Incoming{
+					SourceID: "g1", Account: p.account, Sender: "bob", Conversation: "climbers",
+					Content: models.Content{Title: "title-of-bob", Body: "body-of-bob"},
+				})
+			}
+			got, err := l.store.Accept(t.Context(), a.ingest, msgs)
+			a.must(err)
+			for i, id := range got.IDs {
+				if state := a.becomes(id, models.StateArrived); state != models.StateArrived {
+					t.Errorf("message %d is %s", i, state)
+				}
+			}
+		})
+	}
+}
+
+// becomes waits for a message to reach a state, and returns the one that it has.
+func (a *channelApp) becomes(id, state string) string {
+	a.t.Helper()
+	got := ""
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
+		m, err := a.l.store.MessageByID(context.Background(), a.scope, id)
+		a.must(err)
+		if len(m.Deliveries) > 0 {
+			if got = m.Deliveries[0].State; got == state {
+				break
+			}
+		}
+	}
+	return got
 }
 
 // settled waits for a message's end.

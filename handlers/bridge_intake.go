@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
 	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
+	IngestByEndpoint(ctx context.Context, bridge, endpoint string) (in models.Ingest, device string, err error)
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
 	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
 	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
@@ -26,6 +28,8 @@ type IngestStore interface {
 	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)
 	Accept(ctx context.Context, in models.Ingest, msgs []models.Incoming) (models.Accepted, error)
 	CountIngest(imAppID int64, outcome string, n int)
+	ChangeTopics(ctx context.Context, in models.Ingest, c models.TopicChange) ([]models.TopicFate, error)
+	EachSubscriber(ctx context.Context, in models.Ingest, topic string, limit int, fn func([]models.DeviceAt) error) error
 	// What IM servers tell beside messages, for those whose messages do not say who is
 	// offline or who is in a group.
 	SetPresence(ctx context.Context, in models.Ingest, states []models.Presence) error
@@ -42,6 +46,8 @@ type ingestHandler struct {
 	good    *goodSecrets
 	// namedAddress and namedApp are for addresses without a secret.
 	namedAddress, namedApp *web.Limiter
+	// endpoint is for each device's own.
+	endpoint *web.Limiter
 }
 
 func newIngestHandler(m Machine) *ingestHandler {
@@ -52,6 +58,7 @@ func newIngestHandler(m Machine) *ingestHandler {
 
 		namedAddress: m.limiter(m.Rates.NamedAddress),
 		namedApp:     m.limiter(m.Rates.NamedApp),
+		endpoint:     m.limiter(m.Rates.Endpoint),
 	}
 }
 
@@ -95,11 +102,18 @@ func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
 
 // authenticateSecret is the same for a secret that came another way.
 func (h *ingestHandler) authenticateSecret(c echo.Context, secret string) (models.Ingest, error) {
+	return h.authenticateBy(c, secret, func(ctx context.Context) (models.Ingest, error) {
+		return h.Ingest.IngestBySecret(ctx, secret)
+	})
+}
+
+// authenticateBy is the same for what a secret leads to.
+func (h *ingestHandler) authenticateBy(c echo.Context, secret string, find func(context.Context) (models.Ingest, error)) (models.Ingest, error) {
 	now, from := h.Now(), web.AddressKey(c.RealIP())
 	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {
 		return models.Ingest{}, &apiError{status: http.StatusTooManyRequests, code: "too_many_requests", wait: retryLater}
 	}
-	in, err := h.Ingest.IngestBySecret(c.Request().Context(), secret)
+	in, err := find(c.Request().Context())
 	if err != nil {
 		if models.KindOf(err) == models.NotFound {
 			h.unknown.Allow(from)
@@ -176,6 +190,17 @@ func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake)
 		h.count(in, models.IngestRefused, len(msgs)-len(out.IDs))
 		return out, err
 	}
+	for i := range got.messages {
+		if got.messages[i].Topic == "" {
+			continue
+		}
+		done, err := h.fanOut(ctx, in, &got.messages[i])
+		out.New += done.New
+		out.Duplicates += done.Duplicates
+		if err != nil {
+			return out, err
+		}
+	}
 	if got.user != nil {
 		err = h.dropDeadTokens(ctx, in, &out)
 	}
@@ -207,7 +232,7 @@ func (h *ingestHandler) request(c echo.Context, p protocol, language string) (in
 	r := c.Request()
 	return ingestRequest{
 		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language,
-		device: c.Param("device"), below: below(c), secret: c.Param("secret"),
+		device: cmp.Or(endpointDevice(c), c.Param("device")), below: below(c), secret: c.Param("secret"),
 	}, nil
 }
 

@@ -316,5 +316,11 @@ func (matrixGateway) refuse(c echo.Context, e *apiError) error {
 }
 
 func (p matrixGateway) routes(h *ingestHandler) []bridgeRoute {
-	return []bridgeRoute{postNamed(h, p, "/"+matrixPath)}
+	return []bridgeRoute{
+		postNamed(h, p, "/"+matrixPath),
+		// Clients with a UnifiedPush endpoint ask whether its host is a gateway too.
+		{method: http.MethodGet, path: "/" + matrixPath, root: true, handler: func(c echo.Context) error {
+			return c.JSON(http.StatusOK, map[string]any{"unifiedpush": map[string]string{"gateway": "matrix"}})
+		}},
+	}
 }

@@ -240,7 +240,8 @@ func TestMatrixErrors(t *testing.T) {
 			header       []string
 			want         string
 		}{
-			{"GET", root, nil, nil, "405 M_UNRECOGNIZED"},
+			{"PUT", root, nil, nil, "405 M_UNRECOGNIZED"},
+			{"GET", root, nil, nil, "200 "}, // UnifiedPush's question
 			{"POST", s.im("x" + root), good, nil, "404 M_UNRECOGNIZED"},
 			{"POST", root, []byte("{"), nil, "400 M_NOT_JSON"},
 			{"POST", root, []byte(`{"notification":{}}`), nil, "400 M_BAD_JSON"},

@@ -15,9 +15,9 @@ import (
 
 // locate finds the devices of messages that name one by token and returns those that
 // can be stored. fates is parallel to msgs. What is left out is counted: dead and
-// unknown tokens, and the sender's own device.
+// unknown tokens, and the sender's own device. Messages for topics are fanned out apart.
 func (h *ingestHandler) locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) (kept []models.Incoming, fates []models.TokenFate, err error) {
-	if !slices.ContainsFunc(msgs, func(m models.Incoming) bool { return m.Token != "" }) {
+	if !slices.ContainsFunc(msgs, func(m models.Incoming) bool { return m.Token != "" || m.Topic != "" }) {
 		return msgs, nil, nil
 	}
 	if fates, err = h.Ingest.Locate(ctx, in, msgs); err != nil {
@@ -32,6 +32,9 @@ func (h *ingestHandler) locate(ctx context.Context, in models.Ingest, msgs []mod
 		case models.TokenDead:
 			h.count(in, models.IngestDead, 1)
 		case models.TokenAlive:
+			if m.Topic != "" {
+				continue
+			}
 			if m.Token != "" && m.Sender != "" {
 				m.Devices = slices.DeleteFunc(m.Devices, func(d models.DeviceAt) bool { return d.Account == m.Sender })
 				if len(m.Devices) == 0 {
@@ -70,7 +73,13 @@ func (h *ingestHandler) named(p protocol) echo.HandlerFunc {
 			return h.refuse(c, p, err)
 		}
 		all := ingestResult{intake: got, fates: make([]models.TokenFate, len(got.messages))}
-		names := slices.Compact(slices.Sorted(slices.Values(got.names)))
+		if p.bridge().ID == (matrixGateway{}).bridge().ID {
+			if err := h.toEndpoints(c, r, &all); err != nil {
+				return h.refuse(c, p, err)
+			}
+		}
+		names := slices.Compact(slices.Sorted(slices.Values(all.names)))
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "" }) // those done
 		if len(names) > maxNames {
 			return h.refuse(c, p, fieldLimit("too_many_items", "app_id", maxNames))
 		}
@@ -108,7 +117,7 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 	}
 	var part intake
 	var at []int
-	for i, n := range got.names {
+	for i, n := range all.names {
 		if n == name {
 			at = append(at, i)
 			part.messages = append(part.messages, got.messages[i])

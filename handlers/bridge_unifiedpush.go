@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -22,9 +21,11 @@ const (
 	unifiedPushAtOnce = 30 * time.Second // what is left of TTL 0, "now or never"
 )
 
-// unifiedPush makes Hongyan the upstream of a push server: every device has an
-// endpoint, {ingest address}/{token}, that takes 1 to 4096 raw bytes. The secret and
-// the token in it are its authorization, and both unknown are 404: gone.
+// unifiedPush makes Hongyan the upstream of a push server: every device has an endpoint
+// that takes 1 to 4096 raw bytes. It is /up/{endpoint}, which the device asks for itself
+// and which says nothing about any other (bridge_endpoint.go). Servers that may know the
+// IM app's secret can use {ingest address}/{token} as well. Knowing the address is the
+// authorization, and one that is not known is 404: gone.
 type unifiedPush struct{}
 
 func (unifiedPush) bridge() Bridge {
@@ -35,13 +36,15 @@ func (unifiedPush) bridge() Bridge {
 		Name:   "bridges.unifiedpush.name",
 		Help:   "bridges.unifiedpush.help",
 		Setup: func(address string) []SetupStep {
-			endpoint := address + "/<device_token>"
+			endpoint := rootOf(address) + endpointPath + "<endpoint>"
 			return []SetupStep{
-				{Text: "bridges.unifiedpush.step_endpoint", Code: endpoint},
+				{Text: "bridges.unifiedpush.step_endpoint", Code: "POST " + rootOf(address) + "/device/v1/endpoint\n{}\n\n{\"endpoint\":\"" + endpoint + "\"}"},
 				{Text: "bridges.unifiedpush.step_check", Code: "curl '" + endpoint + "'"},
 				{Text: "bridges.unifiedpush.step_send", Code: "curl -X POST '" + endpoint + "' -H 'TTL: 86400' -H 'Urgency: high' --data-binary '{\"title\":\"Alice\",\"message\":\"你好\"}'"},
 				{Text: "bridges.unifiedpush.step_bytes"},
 				{Text: "bridges.unifiedpush.step_gone"},
+				{Text: "bridges.unifiedpush.step_matrix", Code: rootOf(address) + "/" + matrixPath},
+				{Text: "bridges.unifiedpush.step_secret", Code: address + "/<device_token>"},
 			}
 		},
 		Sample: func(from, to, _, text string, _ time.Time) SampleRequest {
@@ -87,16 +90,7 @@ func (unifiedPush) parse(r ingestRequest) (intake, error) {
 		life := time.Duration(min(ttl, int64(models.MaxLife/time.Second))) * time.Second
 		m.ExpiresAt = r.now.Add(max(life, unifiedPushAtOnce))
 	}
-	fields := map[string]json.RawMessage{}
-	fields["up"], _ = json.Marshal(base64.StdEncoding.EncodeToString(r.body)) // a string always marshals
-	if encoding != "" {
-		fields["up_encoding"], _ = json.Marshal(cutBytes(encoding, maxWordBytes))
-	}
-	passOn(c, fields, "up_encoding", "up")
-	if _, fits := c.Data["up"]; !fits {
-		// Phone vendors take 4 KB in all: the app learns that it has something to fetch.
-		passOn(c, map[string]json.RawMessage{"up_size": json.RawMessage(strconv.Itoa(len(r.body)))})
-	}
+	passBytes(c, r.body, encoding)
 	in.messages = []models.Incoming{m}
 	return in, nil
 }
@@ -140,13 +134,14 @@ func (p unifiedPush) unauthorized(c echo.Context, _ intake) error {
 func (unifiedPush) refuse(c echo.Context, e *apiError) error { return writeError(c, e) }
 
 func (p unifiedPush) routes(h *ingestHandler) []bridgeRoute {
-	return []bridgeRoute{
+	return append(h.endpointRoutes(p), []bridgeRoute{
 		{method: http.MethodPost, path: "up/:device", handler: h.through(p)},
 		{method: http.MethodGet, path: "up/:device", handler: func(c echo.Context) error {
-			if _, err := h.authenticate(c); err != nil {
+			in, err := h.authenticate(c)
+			if err != nil {
 				return h.refuse(c, p, err)
 			}
-			return c.JSON(http.StatusOK, map[string]any{"unifiedpush": map[string]int{"version": 1}})
+			return discoverUnifiedPush(c, in)
 		}},
-	}
+	}...)
 }

@@ -98,10 +98,7 @@ func (h *console) clock(c echo.Context) (clock, error) {
 
 // publicURL returns the address of this installation, without a trailing slash.
 func (h *console) publicURL(c echo.Context) string {
-	if h.PublicURL != "" {
-		return h.PublicURL
-	}
-	return c.Scheme() + "://" + c.Request().Host
+	return publicURL(h.PublicURL, c)
 }
 
 // idParam reads a number from the path. What is no number names nothing.

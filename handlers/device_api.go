@@ -25,6 +25,7 @@ type DeviceStore interface {
 	SetBadge(ctx context.Context, dev models.DeviceScope, badge int) error
 	SetNotify(ctx context.Context, dev models.DeviceScope, on bool) error
 	Report(ctx context.Context, dev models.DeviceScope, rs []models.Receipt) (int, error)
+	DeviceEndpoint(ctx context.Context, dev models.DeviceScope, bridge string, renew bool) (models.Secret, error)
 	Unregister(ctx context.Context, dev models.DeviceScope) error
 }
 

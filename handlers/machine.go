@@ -21,7 +21,10 @@ type Machine struct {
 	Receipts ReceiptStore
 	// Channels finds a channel's spec.
 	Channels func(push.Channel) (push.Spec, bool)
-	Log      *slog.Logger
+	// PublicURL is the address of this installation, without a trailing slash; "" takes
+	// each request's own.
+	PublicURL string
+	Log       *slog.Logger
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Rates limit callers; the zero value stands for DefaultRates.
@@ -93,6 +96,7 @@ func (m Machine) Mount(s *web.Server) {
 	api.add(http.MethodPost, "/badge", web.ByKey, own(d.badge))
 	api.add(http.MethodPost, "/notifications", web.ByKey, own(d.notifications))
 	api.add(http.MethodPost, "/receipts", web.ByKey, own(d.receipts))
+	api.add(http.MethodPost, "/endpoint", web.ByKey, own(d.endpoint))
 	api.add(http.MethodPost, "/unregister", web.ByKey, own(d.unregister))
 }
 
@@ -135,6 +139,8 @@ type Rates struct {
 	// NamedAddress and NamedApp are for requests whose address holds no secret: per
 	// address, and per address and app or server id.
 	NamedAddress, NamedApp Rate
+	// Endpoint is for each device's own endpoint, which servers of strangers post to.
+	Endpoint Rate
 	// UnknownReceipts is like UnknownSecrets, for receipt addresses.
 	UnknownReceipts Rate
 	// DeviceAddress and DeviceApp are for the device API: per address, which many
@@ -148,6 +154,7 @@ func DefaultRates() Rates {
 		UnknownSecrets:  Rate{Every: 500 * time.Millisecond, Burst: 30},
 		NamedAddress:    Rate{Every: 2 * time.Millisecond, Burst: 1000},
 		NamedApp:        Rate{Every: 5 * time.Millisecond, Burst: 500},
+		Endpoint:        Rate{Every: 100 * time.Millisecond, Burst: 100},
 		UnknownReceipts: Rate{Every: 500 * time.Millisecond, Burst: 30},
 		DeviceAddress:   Rate{Every: 20 * time.Millisecond, Burst: 200},
 		DeviceApp:       Rate{Every: time.Millisecond, Burst: 3000},

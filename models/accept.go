@@ -195,7 +195,7 @@ type place struct {
 
 // units sorts a request's messages into one unit per database. where holds the
 // places of each message: one in every app for an account, one for each device of a
-// token.
+// token or topic.
 func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, [][]place) {
 	now := s.Now()
 	units := make(map[*DB]*unit, 1)
@@ -219,7 +219,7 @@ func (s *Store) units(in Ingest, msgs []Incoming) (map[*DB]*unit, [][]place) {
 				}
 				u.rows = append(u.rows, row)
 			}
-			if m.Token == "" {
+			if m.Token == "" && m.Topic == "" {
 				put(DeviceAt{})
 				continue
 			}

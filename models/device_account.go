@@ -212,7 +212,14 @@ func (s *Store) Unregister(ctx context.Context, dev DeviceScope) error {
 		if err := t.Model(&Device{}).Where("id = ?", dev.deviceID).Updates(gone).Error; err != nil {
 			return err
 		}
-		return t.Delete(&DeviceAccount{}, "device_id = ?", dev.deviceID).Error
+		if err := t.Delete(&DeviceAccount{}, "device_id = ?", dev.deviceID).Error; err != nil {
+			return err
+		}
+		// Whoever has the phone next gets neither the channels nor the endpoint of the last.
+		if err := t.Exec("DELETE FROM device_topics WHERE device_id = ?", dev.deviceID).Error; err != nil {
+			return err
+		}
+		return t.Exec("DELETE FROM device_endpoints WHERE device_id = ?", dev.deviceID).Error
 	})
 	return wrapNil("models: unregister", err)
 }

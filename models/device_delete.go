@@ -12,7 +12,7 @@ const purgeChunk = 500
 // DeleteUserData removes a device account of the app, under every account type,
 // with everything of it (删除用户数据): the records of its messages, their
 // content, deliveries and attempts, its bindings, and the devices that no other
-// account is bound to. It works in small steps and may be repeated after a
+// account is bound to, with their topics and endpoints. It works in small steps and may be repeated after a
 // failure. What is still waiting to be sent finds no device and ends at its next
 // turn. It returns how many messages and devices are gone.
 func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string) (messages, devices int, err error) {
@@ -66,6 +66,8 @@ func (t *Tx) deleteDevices(ids []int64) error {
 		"DELETE FROM meta WHERE key IN (SELECT 'sandbox:' || app_id || ':phone:' || token FROM devices WHERE id IN ?)",
 		"DELETE FROM routes WHERE device_id IN ?",
 		"DELETE FROM device_accounts WHERE device_id IN ?",
+		"DELETE FROM device_topics WHERE device_id IN ?",
+		"DELETE FROM device_endpoints WHERE device_id IN ?",
 		"DELETE FROM sandbox_pushes WHERE device_id IN ?",
 		"DELETE FROM devices WHERE id IN ?",
 	} {

@@ -354,7 +354,10 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 		e.before = m.facts()
 		return t.audit(who, e)
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.forgetTopics(ctx, id)
 }
 
 // IMAppStat counts what an ingest address received.

@@ -33,6 +33,7 @@ func (m *Incoming) Check() error {
 		if len(m.Token) > MaxVendorTokenBytes {
 			return invalid("token", "too_long", map[string]any{"Max": MaxVendorTokenBytes})
 		}
+	case m.Topic != "": // its devices say who gets it
 	case m.Account == "":
 		return invalid("account", "message_account_missing", nil)
 	case utf8.RuneCountInString(m.Account) > MaxAccountRunes:

@@ -64,7 +64,10 @@ type Incoming struct {
 	// Token addresses one device instead of an account, by the token that the IM
 	// server has for it. Store.Locate finds its Devices, without which the message
 	// reaches nobody.
-	Token        string
+	Token string
+	// Topic addresses the devices that the IM app's server subscribed to it;
+	// Store.EachSubscriber finds the Devices.
+	Topic        string
 	Devices      []DeviceAt
 	Sender       string
 	Conversation string

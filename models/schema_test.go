@@ -14,7 +14,7 @@ func tables() []any {
 	return []any{
 		&metaRow{}, &Account{}, &User{}, &userProduct{}, &Session{}, &loginAttempt{}, &setupToken{}, &Product{}, &App{},
 		&Credential{}, &IMApp{}, &oldSecret{}, &Authorization{}, &Plan{}, &AuditLog{}, &groupMember{}, &AlertHook{}, &Alert{},
-		&Device{}, &Route{}, &DeviceAccount{}, &Message{}, &Delivery{}, &Attempt{},
+		&Device{}, &Route{}, &DeviceAccount{}, &topicRow{}, &Endpoint{}, &Message{}, &Delivery{}, &Attempt{},
 	}
 }
 

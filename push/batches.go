@@ -1,5 +1,7 @@
 package push
 
+import "time"
+
 // batchFanOut is how many requests of one Send are under way at once.
 const batchFanOut = 16
 
@@ -80,4 +82,16 @@ func Said(r *Result, said string, m *Message, batch []Target, secrets ...string)
 	if q := Quote(said, secrets...); q != "" {
 		r.Text += ": " + q
 	}
+}
+
+// InHalves sends again to the targets of a request that was refused for the sake of
+// some of them, without a word about which: half of them at a time, so that send comes
+// to one that is refused alone. spent is what the refused request took.
+func InHalves(batch []Target, spent time.Duration, send func([]Target) []Result) []Result {
+	half := (len(batch) + 1) / 2
+	out := append(send(batch[:half]), send(batch[half:])...)
+	for i := range out {
+		out[i].Elapsed += spent
+	}
+	return out
 }

@@ -130,8 +130,9 @@ func (s *Sender) reason(name string, base push.Result, worked bool) push.Result 
 	return r
 }
 
-// results spreads the answer over a batch.
-func (o *answer) results(batch []push.Target) []push.Result {
+// results spreads the answer over a batch. It is not certain when somebody in the batch
+// is at fault and nothing says who.
+func (o *answer) results(batch []push.Target) (all []push.Result, certain bool) {
 	out, found := make([]push.Result, len(batch)), false
 	for i, t := range batch {
 		r, failed := o.reasons[t.Token]
@@ -143,7 +144,7 @@ func (o *answer) results(batch []push.Target) []push.Result {
 		// A partial failure that does not say whose.
 		return push.Fill(len(batch), push.Result{
 			Outcome: push.Retry, Code: push.CodeBadReply, Text: "a partial failure that names none of the tokens", Elapsed: o.all.Elapsed,
-		})
+		}), false
 	}
-	return out
+	return out, o.all.Code != codeNoPermission || o.all.Outcome != push.BadTarget
 }

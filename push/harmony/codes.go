@@ -50,7 +50,7 @@ func rows() map[string]row {
 		"81000001":       {outcome: push.Retry, text: "internal error at Huawei"},
 
 		"tokenFormatError":        {outcome: push.BadTarget, text: "the device token is not valid"},
-		"tokenPlatformNotSupport": {outcome: push.BadTarget, text: "the device token is not one of HarmonyOS NEXT"},
+		"tokenPlatformNotSupport": {outcome: push.BadTarget, keep: true, text: "the device token is not one of HarmonyOS NEXT"},
 		// Dead once the credential has worked for others; see reason.
 		reasonNoRight:                            {outcome: push.BadTarget, keep: true, text: "the device token belongs to another project"},
 		"countryNotSupport":                      {outcome: push.BadTarget, keep: true, text: "Huawei does not send to the phone's country"},

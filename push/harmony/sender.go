@@ -52,14 +52,16 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 		return push.BadgeKey(&m, &t, maxBadge), push.OpaqueToken(t.Token, maxToken)
 	}
 	return push.InBatches(targets, maxTokens, key, func(batch []push.Target) []push.Result {
-		return s.batch(ctx, &m, batch, false)
+		return s.batch(ctx, &m, &batch[0], batch, false)
 	})
 }
 
-// batch sends one request. test asks for a test message, which counts against no
-// phone.
-func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target, test bool) []push.Result {
-	r, fault := s.build(m, &batch[0], push.BadgeKey(m, &batch[0], maxBadge))
+// batch sends one request, and where the answer does not say which targets it is about,
+// one to half of them at a time. What a request says of one target it says of first, so
+// that a repetition replaces what was shown. test asks for a test message, which counts
+// against no phone.
+func (s *Sender) batch(ctx context.Context, m *push.Message, first *push.Target, batch []push.Target, test bool) []push.Result {
+	r, fault := s.build(m, first, push.BadgeKey(m, first, maxBadge))
 	if fault != nil {
 		return push.Fill(len(batch), *fault)
 	}
@@ -82,7 +84,12 @@ func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target
 		s.worked.Store(true)
 	}
 	push.Said(&a.all, a.said, m, batch)
-	return a.results(batch)
+	if out, certain := a.results(batch); certain || len(batch) == 1 {
+		return out
+	}
+	return push.InHalves(batch, a.all.Elapsed, func(half []push.Target) []push.Result {
+		return s.batch(ctx, m, first, half, test)
+	})
 }
 
 // post makes the request with a token, and once more with a new one.
@@ -116,7 +123,8 @@ func (s *Sender) post(ctx context.Context, pushType string, body []byte) answer 
 // about the token proves it.
 func (s *Sender) Check(ctx context.Context) push.Result {
 	m := push.Message{Kind: push.Alert, Title: "check", Body: "check"}
-	r := s.batch(ctx, &m, []push.Target{{Token: checkToken}}, true)[0]
+	nobody := []push.Target{{Token: checkToken}}
+	r := s.batch(ctx, &m, &nobody[0], nobody, true)[0]
 	if r.Outcome == push.BadTarget || r.Outcome == push.Accepted {
 		return push.Result{Outcome: push.Accepted, Code: r.Code, Text: "the credential was accepted", Elapsed: r.Elapsed}
 	}

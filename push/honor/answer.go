@@ -106,8 +106,9 @@ func (s *Sender) single(a reply, base push.Result) map[string]push.Result {
 	return out
 }
 
-// results spreads the answer over a batch.
-func (o *answer) results(batch []push.Target) []push.Result {
+// results spreads the answer over a batch. It is not certain when somebody in the batch
+// is at fault and nothing says who.
+func (o *answer) results(batch []push.Target) (all []push.Result, certain bool) {
 	out, found := make([]push.Result, len(batch)), false
 	for i, t := range batch {
 		r, failed := o.single[t.Token]
@@ -118,7 +119,7 @@ func (o *answer) results(batch []push.Target) []push.Result {
 	if len(o.single) > 0 && !found {
 		return push.Fill(len(batch), push.Result{
 			Outcome: push.Retry, Code: push.CodeBadReply, Text: "a partial failure that names none of the tokens", Elapsed: o.all.Elapsed,
-		})
+		}), false
 	}
-	return out
+	return out, o.all.Code != codePartly
 }

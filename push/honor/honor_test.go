@@ -15,6 +15,7 @@ import (
 
 	"hongyan/push"
 	"hongyan/push/honor"
+	"hongyan/push/pushtest"
 	"hongyan/sandbox"
 )
 
@@ -83,6 +84,12 @@ func TestFailTokensAreTriedOnceMore(t *testing.T) {
 }
 
 // TestUnknownCodes: what the table lacks has an explicit default.
+func TestNamelessPartialFailure(t *testing.T) {
+	l := newLab(t)
+	pushtest.Nameless(t, pushtest.Harness{Spec: honor.Spec(), Fields: l.fields, Options: l.options(), Target: target},
+		`{"code":80100000,"message":"partly","data":{}}`, `{"code":200,"message":"ok","data":{"sendResult":true,"requestId":"1"}}`)
+}
+
 func TestUnknownCodes(t *testing.T) {
 	answer, status := "", http.StatusOK
 	requests := 0

@@ -65,7 +65,7 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 
 // batch sends to a batch, and once more to those that Honor names in failTokens.
 func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target) []push.Result {
-	results := s.once(ctx, m, batch, 0)
+	results := s.once(ctx, m, &batch[0], batch, 0)
 	var again []push.Target
 	var where []int
 	for i, r := range results {
@@ -76,16 +76,18 @@ func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target
 	if len(again) == 0 {
 		return results
 	}
-	for j, r := range s.once(ctx, m, again, 0) {
+	for j, r := range s.once(ctx, m, &batch[0], again, 0) {
 		r.Elapsed += results[where[j]].Elapsed
 		results[where[j]] = r
 	}
 	return results
 }
 
-// once makes one request for a batch.
-func (s *Sender) once(ctx context.Context, m *push.Message, batch []push.Target, userType int) []push.Result {
-	r, fault := s.build(m, &batch[0], push.BadgeKey(m, &batch[0], maxBadge))
+// once makes one request for a batch, and where the answer does not say which targets it
+// is about, one for half of them at a time. What a request says of one target it says of
+// first, so that a repetition replaces what was shown.
+func (s *Sender) once(ctx context.Context, m *push.Message, first *push.Target, batch []push.Target, userType int) []push.Result {
+	r, fault := s.build(m, first, push.BadgeKey(m, first, maxBadge))
 	if fault != nil {
 		return push.Fill(len(batch), *fault)
 	}
@@ -99,7 +101,12 @@ func (s *Sender) once(ctx context.Context, m *push.Message, batch []push.Target,
 	}
 	a := s.post(ctx, body)
 	push.Said(&a.all, a.said, m, batch, s.fields[fieldClientSecret])
-	return a.results(batch)
+	if out, certain := a.results(batch); certain || len(batch) == 1 {
+		return out
+	}
+	return push.InHalves(batch, a.all.Elapsed, func(half []push.Target) []push.Result {
+		return s.once(ctx, m, first, half, userType)
+	})
 }
 
 // post makes the request with an access token, and once more with a new one.
@@ -134,7 +141,8 @@ func (s *Sender) post(ctx context.Context, body []byte) answer {
 // about the token proves it.
 func (s *Sender) Check(ctx context.Context) push.Result {
 	m := push.Message{Kind: push.Alert, Title: "check", Body: "check"}
-	r := s.once(ctx, &m, []push.Target{{Token: checkToken}}, testUser)[0]
+	nobody := []push.Target{{Token: checkToken}}
+	r := s.once(ctx, &m, &nobody[0], nobody, testUser)[0]
 	if r.Outcome == push.BadTarget || r.Outcome == push.Accepted {
 		return push.Result{Outcome: push.Accepted, Code: r.Code, Text: "the credential was accepted", Elapsed: r.Elapsed}
 	}

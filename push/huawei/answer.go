@@ -27,6 +27,7 @@ type answer struct {
 	// illegal are the tokens of a partial failure, bad their Result.
 	illegal map[string]bool
 	bad     push.Result
+	partial bool // a partial failure that names nobody
 	refresh bool
 	said    string // about a code that the table lacks
 }
@@ -104,7 +105,7 @@ func (o *answer) partly(msg string, base push.Result) {
 		Illegal []string `json:"illegal_tokens"`
 	}
 	if json.Unmarshal([]byte(msg), &m) != nil || len(m.Illegal) == 0 {
-		o.all = unbelievable(base)
+		o.all, o.partial = unbelievable(base), true
 		return
 	}
 	o.bad, o.all, o.illegal = base, accepted(base), map[string]bool{}
@@ -114,8 +115,10 @@ func (o *answer) partly(msg string, base push.Result) {
 	}
 }
 
-// results spreads the answer over a batch.
-func (o *answer) results(batch []push.Target) []push.Result {
+// results spreads the answer over a batch. It is not certain when somebody in the batch
+// is at fault and nothing says who: 80300002 speaks of "some tokens", and a partial
+// failure may name none that was sent.
+func (o *answer) results(batch []push.Target) (all []push.Result, certain bool) {
 	out, found := make([]push.Result, len(batch)), false
 	for i, t := range batch {
 		if out[i] = o.all; o.illegal[t.Token] {
@@ -123,9 +126,10 @@ func (o *answer) results(batch []push.Target) []push.Result {
 		}
 	}
 	if len(o.illegal) > 0 && !found {
-		return push.Fill(len(batch), unbelievable(o.all))
+		return push.Fill(len(batch), unbelievable(o.all)), false
 	}
-	return out
+	unnamed := o.all.Code == push.CodeBadReply && o.partial
+	return out, !unnamed && (o.all.Code != codeNoPermission || o.all.Outcome != push.BadTarget)
 }
 
 // unbelievable is the Result of a partial failure that does not say whose.

@@ -11,6 +11,7 @@ import (
 
 	"hongyan/push"
 	"hongyan/push/huawei"
+	"hongyan/push/pushtest"
 )
 
 // TestCodes: every code of the table comes from the simulator and leads where the
@@ -116,6 +117,24 @@ func TestForeignToken(t *testing.T) {
 			t.Errorf("%d requests", n)
 		}
 	}
+}
+
+// TestForeignTokensInABatch: they fail alone.
+func TestForeignTokensInABatch(t *testing.T) {
+	l := newLab(t)
+	foreign := map[int]bool{0: true, 17: true, 18: true, 999: true}
+	for i := range foreign {
+		l.kill(t, target(i).Token, "80300002")
+	}
+	pushtest.Foreign(t, l.open(t), targets(1000), foreign, l.sim.Requests)
+}
+
+// TestNamelessPartialFailure: an answer that some failed and does not say which is asked
+// for each until it does, and a token that alone fails so is tried again later.
+func TestNamelessPartialFailure(t *testing.T) {
+	l := newLab(t)
+	pushtest.Nameless(t, pushtest.Harness{Spec: huawei.Spec(), Fields: l.fields, Options: l.options(), Target: target},
+		`{"code":"80100000","msg":"{}","requestId":"1"}`, `{"code":"80000000","msg":"Success","requestId":"1"}`)
 }
 
 // TestTokenIsFetchedOnce: a hundred sends that find their access token revoked get one

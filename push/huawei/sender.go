@@ -61,16 +61,18 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 		return push.BadgeKey(&m, &t, maxBadge), push.OpaqueToken(t.Token, maxToken)
 	}
 	return push.InBatches(targets, maxTokens, key, func(batch []push.Target) []push.Result {
-		return s.batch(ctx, &m, batch, false)
+		return s.batch(ctx, &m, &batch[0], batch, false)
 	})
 }
 
 // batch sends one request, and once more with normal priority where Huawei does not
-// let the app use the high one.
-func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target, dry bool) []push.Result {
+// let the app use the high one. Where the answer does not say which targets it is about,
+// it sends to half of them at a time. What a request says of one target it says of
+// first, so that a repetition replaces what was shown.
+func (s *Sender) batch(ctx context.Context, m *push.Message, first *push.Target, batch []push.Target, dry bool) []push.Result {
 	for {
 		high := m.HighPriority && !s.low.Load()
-		r, fault := s.payload(m, &batch[0], push.BadgeKey(m, &batch[0], maxBadge), high)
+		r, fault := s.payload(m, first, push.BadgeKey(m, first, maxBadge), high)
 		if fault != nil {
 			return push.Fill(len(batch), *fault)
 		}
@@ -97,7 +99,12 @@ func (s *Sender) batch(ctx context.Context, m *push.Message, batch []push.Target
 			s.worked.Store(true)
 		}
 		push.Said(&a.all, a.said, m, batch, s.fields[fieldAppSecret])
-		return a.results(batch)
+		if out, certain := a.results(batch); certain || len(batch) == 1 {
+			return out
+		}
+		return push.InHalves(batch, a.all.Elapsed, func(half []push.Target) []push.Result {
+			return s.batch(ctx, m, first, half, dry)
+		})
 	}
 }
 
@@ -130,7 +137,8 @@ func (s *Sender) post(ctx context.Context, body []byte) answer {
 // both.
 func (s *Sender) Check(ctx context.Context) push.Result {
 	m := push.Message{Kind: push.Alert, Title: "check", Body: "check"}
-	r := s.batch(ctx, &m, []push.Target{{Token: checkToken}}, true)[0]
+	nobody := []push.Target{{Token: checkToken}}
+	r := s.batch(ctx, &m, &nobody[0], nobody, true)[0]
 	if r.Outcome == push.BadTarget || r.Outcome == push.Accepted {
 		return push.Result{Outcome: push.Accepted, Code: r.Code, Text: "the credential was accepted", Elapsed: r.Elapsed}
 	}

@@ -256,9 +256,15 @@ func (a *channelApp) device() (account, token string) {
 // send sends one message and returns its record once there is an answer.
 func (a *channelApp) send(account string) (models.Delivery, []models.Attempt) {
 	a.t.Helper()
+	return a.say(account, models.Content{Title: "title-of-bob", Body: "body-of-bob"})
+}
+
+// say is send with a content.
+func (a *channelApp) say(account string, content models.Content) (models.Delivery, []models.Attempt) {
+	a.t.Helper()
 	ctx := context.Background()
 	got, err := a.l.store.Accept(ctx, a.ingest, []models.Incoming{{
-		SourceID: account, Account: account, Sender: "bob", Content: models.Content{Title: "title-of-bob", Body: "body-of-bob"},
+		SourceID: account, Account: account, Sender: "bob", Content: content,
 	}})
 	a.must(err)
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
@@ -312,6 +318,36 @@ func TestEveryVendorCode(t *testing.T) {
 			}
 			if tried < len(spec.Codes)/2 {
 				t.Errorf("only %d of %d codes were tried", tried, len(spec.Codes))
+			}
+		})
+	}
+}
+
+// A message without a title is shown with the app's name on every channel that wants one,
+// and its text once.
+func TestTitlelessMessages(t *testing.T) {
+	t.Parallel()
+	l := newChannelsLab(t)
+	for _, spec := range registry.All() {
+		t.Run(string(spec.Channel), func(t *testing.T) {
+			a := l.app(t, spec.Channel)
+			account, _ := a.device()
+			if d, _ := a.say(account, models.Content{Body: "body-of-bob"}); d.State != models.StateAccepted {
+				t.Fatalf("%+v", d)
+			}
+			var pushes []models.SandboxPush
+			for end := time.Now().Add(10 * time.Second); len(pushes) == 0 && time.Now().Before(end); <-time.After(10 * time.Millisecond) {
+				var err error
+				pushes, err = l.store.SandboxPushes(context.Background(), a.scope, 0, 0, 10)
+				a.must(err)
+			}
+			if len(pushes) != 1 {
+				t.Fatalf("%d pushes", len(pushes))
+			}
+			name := fmt.Sprintf(`"%s `, spec.Channel) // the app's
+			payload := string(pushes[0].Payload)
+			if n := strings.Count(payload, "body-of-bob"); n != 1 || strings.Contains(payload, name) != (spec.Channel != push.APNs) {
+				t.Errorf("the text stands there %d times, the app's name: %v", n, strings.Contains(payload, name))
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"strings"
 
 	"hongyan/models"
 	"hongyan/push"
@@ -42,7 +43,40 @@ func compose(it *models.Item, cfg *models.SendConfig, id string) push.Message {
 	case models.TextGeneric:
 		out.Title, out.Subtitle, out.Body = cfg.Name, "", models.GenericText(cfg.Language)
 	}
+	titled(&out, c, cfg)
 	return out
+}
+
+// titled gives an alert a title and a body of its own. Android's vendors want both and
+// browsers a title; the one that is there would otherwise stand on the phone twice. What
+// is missing is who says it, as far as that is known, else the app, as Apple's phones
+// show by themselves: their alerts stay as they are.
+func titled(out *push.Message, c *models.Content, cfg *models.SendConfig) {
+	if cfg.Platform == models.PlatformIOS || cfg.Platform == models.PlatformMacOS {
+		return
+	}
+	title, body := strings.TrimSpace(out.Title), strings.TrimSpace(out.Body)
+	if body == "" {
+		if title == "" {
+			return // nothing to show
+		}
+		title, body = "", title
+		out.Title, out.Body = "", body
+	}
+	if title != "" {
+		return
+	}
+	out.Title = cfg.Name
+	if c.Speaker == "" || c.Speaker == body {
+		return
+	}
+	out.Title = c.Speaker
+	// "昵称：text" and "(群名称):text" say it too.
+	for _, colon := range []string{"：", ":"} {
+		if text, ok := strings.CutPrefix(body, c.Speaker+colon); ok && strings.TrimSpace(text) != "" {
+			out.Body = strings.TrimSpace(text)
+		}
+	}
 }
 
 // veil keeps from the vendor which conversation a message belongs to: with the texts

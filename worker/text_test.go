@@ -61,6 +61,38 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// On phones whose vendors want a title nothing is shown twice, and it is said who speaks.
+func TestTitles(t *testing.T) {
+	for _, c := range []struct {
+		platform             string
+		title, speaker, body string
+		want                 [2]string
+	}{
+		{"android", "", "", "hello", [2]string{"My app", "hello"}},
+		{"android", " ", "", "hello", [2]string{"My app", "hello"}},
+		{"android", "", "Bob", "hello", [2]string{"Bob", "hello"}},
+		{"android", "", "Bob(Climbers)", "Bob(Climbers)：hello", [2]string{"Bob(Climbers)", "hello"}},
+		{"android", "", "(Climbers)", "(Climbers):hello", [2]string{"(Climbers)", "hello"}},
+		{"android", "", "Bob", "Bob：", [2]string{"Bob", "Bob："}},
+		{"android", "", "Bob", "Bob", [2]string{"My app", "Bob"}},
+		{"android", "Order 17", "", "", [2]string{"My app", "Order 17"}},
+		{"android", "Order 17", "Bob", "hello", [2]string{"Order 17", "hello"}},
+		{"android", "", "", "", [2]string{"", ""}},
+		{"ios", "", "Bob", "Bob：hello", [2]string{"", "Bob：hello"}},
+		{"macos", "Order 17", "", "", [2]string{"Order 17", ""}},
+	} {
+		it := models.Item{Message: models.Message{ID: "m", Kind: models.KindAlert}, Content: models.Content{Title: c.title, Speaker: c.speaker, Body: c.body}}
+		got := compose(&it, &models.SendConfig{Name: "My app", Platform: c.platform, TextMode: models.TextFull})
+		if [2]string{got.Title, got.Body} != c.want {
+			t.Errorf("%s %q %q %q: %q, want %q", c.platform, c.title, c.speaker, c.body, []string{got.Title, got.Body}, c.want)
+		}
+	}
+	it := models.Item{Message: models.Message{ID: "m", Kind: models.KindSilent}}
+	if got := compose(&it, &models.SendConfig{Name: "My app", Platform: "android"}); got.Title != "" {
+		t.Errorf("a silent push has the title %q", got.Title)
+	}
+}
+
 // With the texts hidden, nothing that names a person or a group reaches the vendor,
 // and phones still group and replace.
 func TestComposeHidesConversations(t *testing.T) {

@@ -33,6 +33,8 @@ func mayImport() map[string][]string {
 		"push/...":      {"push"}, // a vendor knows the contract and nothing else
 		"push/registry": {"push/..."},
 		"push/pushtest": {"push"},
+		// What the vendors' tests share: a simulator and a sender that meet.
+		"push/pushtest/lab": {"push", "push/pushtest", "sandbox"},
 		"sandbox/...":   {"sandbox/...", "push"},
 		"static/...":    {},
 		"bench":         {"..."}, // a tool beside the program: it measures all of it

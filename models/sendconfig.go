@@ -34,7 +34,7 @@ type SendConfig struct {
 	Region           string
 	Platform         string
 	Package          string // Android package or Apple bundle id
-	Name             string
+	Name             string // the product's, which phones may show
 	Deleted          bool // never set here, where a deleted app is NotFound
 	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
@@ -80,8 +80,10 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		App
 		ContentDays int
 		Language    string
+		ProductName string
 	}
-	err := s.read(ctx).Raw(`SELECT a.*, c.content_days, c.language FROM apps a JOIN accounts c ON c.id = a.account_id
+	err := s.read(ctx).Raw(`SELECT a.*, c.content_days, c.language, p.name AS product_name
+		FROM apps a JOIN accounts c ON c.id = a.account_id JOIN products p ON p.id = a.product_id
 		WHERE a.id = ? AND a.deleted_at IS NULL`, appID).Take(&app).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, notFound("")
@@ -96,7 +98,7 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 	}
 	c := &SendConfig{
 		AppID: appID, AccountID: app.AccountID, Region: app.Region, Platform: app.Platform, Package: app.PackageName,
-		Name: app.Name, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
+		Name: app.ProductName, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
 		Merge:       time.Duration(app.MergeSeconds) * time.Second,
 		ContentDays: app.ContentDays, Language: app.Language,
 	}

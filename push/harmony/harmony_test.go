@@ -2,7 +2,6 @@ package harmony_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/harmony"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 )
 
 // TestCodes: every code of the table comes from the simulator and leads where the
@@ -22,8 +22,8 @@ func TestCodes(t *testing.T) {
 		if code == "80000000" || code == "80100000" || code == "80300007" {
 			continue // their tokens have reasons: TestPartialFailures
 		}
-		l.say(t, code, 0)
-		r := l.open(t).Send(context.Background(), hello(), targets(1))[0]
+		l.Say(code, 0)
+		r := l.Open().Send(context.Background(), hello(), targets(1))[0]
 		if r.Outcome != info.Outcome || r.Code != code || r.Text == "" {
 			t.Errorf("code %s: %+v, want %v", code, r, info.Outcome)
 		}
@@ -38,14 +38,14 @@ func TestPartialFailures(t *testing.T) {
 	reasons := []string{"", "tokenFormatError", "", "noPushTypeRight", "countryNotSupport", "", "noRight"}
 	for i := range ts {
 		if reason := reasons[i%7]; reason != "" {
-			l.kill(t, ts[i].Token, reason)
+			l.Kill(ts[i].Token, reason)
 		}
 		if i%2 == 1 {
 			n := i % 3
 			ts[i].Badge = &n
 		}
 	}
-	rs := l.open(t).Send(context.Background(), hello(), ts)
+	rs := l.Open().Send(context.Background(), hello(), ts)
 	codes := harmony.Spec().Codes
 	for i, r := range rs {
 		reason := reasons[i%7]
@@ -57,7 +57,7 @@ func TestPartialFailures(t *testing.T) {
 			t.Fatalf("target %d (%s): %+v", i, reason, r)
 		}
 	}
-	if n := l.sim.Requests(); n != 5 { // 1150 without a badge, three badges
+	if n := l.Sim.Requests(); n != 5 { // 1150 without a badge, three badges
 		t.Errorf("%d requests, want 5", n)
 	}
 }
@@ -66,9 +66,9 @@ func TestPartialFailures(t *testing.T) {
 // the wrong one.
 func TestForeignToken(t *testing.T) {
 	l := newLab(t)
-	s := l.open(t)
-	l.kill(t, target(1).Token, "noRight")
-	l.kill(t, target(3).Token, "80300002")
+	s := l.Open()
+	l.Kill(target(1).Token, "noRight")
+	l.Kill(target(3).Token, "80300002")
 	one := func(n int) push.Result { return s.Send(context.Background(), hello(), []push.Target{target(n)})[0] }
 	if r := one(1); r.Outcome != push.BadTarget || !r.KeepToken {
 		t.Errorf("before: %+v", r)
@@ -80,11 +80,11 @@ func TestForeignToken(t *testing.T) {
 
 	// A complaint about permissions alone costs one test message to nobody; TestCodes
 	// has the one that is about the credential.
-	s = l.open(t)
+	s = l.Open()
 	for i := range 2 {
-		before := l.sim.Requests()
-		if r := one(3); r.Outcome != push.BadTarget || !r.KeepToken || l.sim.Requests()-before != 2-i {
-			t.Errorf("%+v after %d requests", r, l.sim.Requests()-before)
+		before := l.Sim.Requests()
+		if r := one(3); r.Outcome != push.BadTarget || !r.KeepToken || l.Sim.Requests()-before != 2-i {
+			t.Errorf("%+v after %d requests", r, l.Sim.Requests()-before)
 		}
 	}
 }
@@ -94,16 +94,16 @@ func TestForeignTokensInABatch(t *testing.T) {
 	l := newLab(t)
 	foreign := map[int]bool{0: true, 17: true, 18: true, 999: true}
 	for i := range foreign {
-		l.kill(t, target(i).Token, "80300002")
+		l.Kill(target(i).Token, "80300002")
 	}
-	pushtest.Foreign(t, l.open(t), targets(1000), foreign, l.sim.Requests)
+	pushtest.Foreign(t, l.Open(), targets(1000), foreign, l.Sim.Requests)
 }
 
 // TestNamelessPartialFailure: an answer that some failed and does not say which is asked
 // for each until it does, and a token that alone fails so is tried again later.
 func TestNamelessPartialFailure(t *testing.T) {
 	l := newLab(t)
-	pushtest.Nameless(t, pushtest.Harness{Spec: harmony.Spec(), Fields: l.fields, Options: l.options(), Target: target},
+	pushtest.Nameless(t, pushtest.Harness{Spec: harmony.Spec(), Fields: l.Fields, Options: l.Options(), Target: target},
 		`{"code":"80100000","msg":"{}","requestId":"1"}`, `{"code":"80000000","msg":"Success","requestId":"1"}`)
 }
 
@@ -121,10 +121,10 @@ func (c *clock) add(d time.Duration) { c.mu.Lock(); c.at = c.at.Add(d); c.mu.Unl
 // hundred sends, and a clock that is wrong altogether is the credential's fault.
 func TestTokenIsSignedAnew(t *testing.T) {
 	ours, theirs := &clock{at: time.Now()}, &clock{at: time.Now()}
-	l := newLabAt(t, theirs.now, nil)
-	o := l.options()
+	l := newLabAt(t, theirs.now)
+	o := l.Options()
 	o.Now = ours.now
-	s, err := harmony.Open(context.Background(), l.fields, o)
+	s, err := harmony.Open(context.Background(), l.Fields, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestTokenIsSignedAnew(t *testing.T) {
 	send(0)
 	ours.add(40 * time.Minute)
 	theirs.add(70 * time.Minute)
-	before := l.sim.Requests()
+	before := l.Sim.Requests()
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -145,11 +145,11 @@ func TestTokenIsSignedAnew(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := l.sim.Requests() - before; n <= 100 || n > 200 {
+	if n := l.Sim.Requests() - before; n <= 100 || n > 200 {
 		t.Errorf("%d requests for 100 sends", n)
 	}
-	before = l.sim.Requests()
-	if send(0); l.sim.Requests() != before+1 {
+	before = l.Sim.Requests()
+	if send(0); l.Sim.Requests() != before+1 {
 		t.Error("the new token was not kept")
 	}
 	theirs.add(2 * time.Hour)
@@ -164,8 +164,8 @@ func TestTokenIsSignedAnew(t *testing.T) {
 
 func TestWrongKey(t *testing.T) {
 	l := newLab(t)
-	f := map[string]string{"service_account": serviceAccount(t, l.account.ID, signingKey(t))}
-	s, err := harmony.Open(context.Background(), f, l.options())
+	f := map[string]string{"service_account": serviceAccount(t, l.Account.ID, signingKey(t))}
+	s, err := harmony.Open(context.Background(), f, l.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestWrongKey(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	good := newLab(t).fields["service_account"]
+	good := newLab(t).Fields["service_account"]
 	for name, c := range map[string]struct{ file, code string }{
 		"nothing":     {"", push.FieldMissing},
 		"no json":     {"-----BEGIN PRIVATE KEY-----", push.FieldInvalid},
@@ -194,29 +194,6 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// sent sends one message and returns what the simulator took.
-func (l *lab) sent(t *testing.T, m push.Message, tg push.Target) map[string]any {
-	t.Helper()
-	if r := l.open(t).Send(context.Background(), m, []push.Target{tg})[0]; r.Outcome != push.Accepted {
-		t.Fatalf("%+v", r)
-	}
-	list := l.inbox.List()
-	var out map[string]any
-	if err := json.Unmarshal(list[len(list)-1].Payload, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// at follows a path of keys.
-func at(v any, path string) any {
-	for k := range strings.SplitSeq(path, ".") {
-		m, _ := v.(map[string]any)
-		v = m[k]
-	}
-	return v
-}
-
 func TestPayload(t *testing.T) {
 	l := newLab(t)
 	n := 500
@@ -224,32 +201,32 @@ func TestPayload(t *testing.T) {
 		Kind: push.Alert, Title: "题", Subtitle: "群", Body: "文", Sound: "bell.mp3", CollapseKey: "k", Badge: &n,
 		ExpiresAt: time.Now().Add(time.Hour), Data: map[string]any{"conv": "a&b", "n": 1},
 	}
-	got := l.sent(t, m, target(1))
+	got := l.Sent(m, target(1))
 	for path, v := range map[string]any{
 		"notification.title": "题", "notification.body": "群\n文", "notification.category": "IM", "notification.sound": "bell.mp3",
 		"notification.notifyId": float64(push.NotifyID("k")), "notification.appMessageId": target(1).ID, "notification.badge.setNum": 99.0,
 		"notification.clickAction.actionType": 0.0, "notification.clickAction.data.conv": "a&b", "notification.clickAction.data.n": 1.0,
 	} {
-		if at(got, path) != v {
-			t.Errorf("%s = %v, want %v", path, at(got, path), v)
+		if lab.At(got, path) != v {
+			t.Errorf("%s = %v, want %v", path, lab.At(got, path), v)
 		}
 	}
-	l.fields["click_action"], l.fields["category"] = "im.hongyan.chat", "MARKETING"
+	l.Fields["click_action"], l.Fields["category"] = "im.hongyan.chat", "MARKETING"
 	m.CollapseKey = ""
-	got = l.sent(t, m, target(2))
-	if at(got, "notification.clickAction.actionType") != 1.0 || at(got, "notification.clickAction.action") != "im.hongyan.chat" ||
-		at(got, "notification.category") != "MARKETING" || at(got, "notification.notifyId") != float64(push.NotifyID(target(2).ID)) {
+	got = l.Sent(m, target(2))
+	if lab.At(got, "notification.clickAction.actionType") != 1.0 || lab.At(got, "notification.clickAction.action") != "im.hongyan.chat" ||
+		lab.At(got, "notification.category") != "MARKETING" || lab.At(got, "notification.notifyId") != float64(push.NotifyID(target(2).ID)) {
 		t.Errorf("%v", got)
 	}
-	if got = l.sent(t, push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3)); at(got, "extraData") != `{"a":1}` || at(got, "notification") != nil {
+	if got = l.Sent(push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3)); lab.At(got, "extraData") != `{"a":1}` || lab.At(got, "notification") != nil {
 		t.Errorf("silent %v", got)
 	}
 	m.Body = strings.Repeat("长", 5000)
-	body, _ := at(l.sent(t, m, target(4)), "notification.body").(string)
+	body, _ := lab.At(l.Sent(m, target(4)), "notification.body").(string)
 	if !strings.HasSuffix(body, "长…") || len(body) < 3000 {
 		t.Errorf("%d bytes of the body", len(body))
 	}
-	if r := l.open(t).Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
+	if r := l.Open().Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
 		t.Errorf("badge alone: %+v", r)
 	}
 }

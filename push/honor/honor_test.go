@@ -2,7 +2,6 @@ package honor_test
 
 import (
 	"context"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/honor"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
 
@@ -27,8 +27,8 @@ func TestCodes(t *testing.T) {
 		if code == "200" {
 			continue // not a fault
 		}
-		l.say(t, code, 0)
-		r := l.open(t).Send(context.Background(), hello(), targets(1))[0]
+		l.Say(code, 0)
+		r := l.Open().Send(context.Background(), hello(), targets(1))[0]
 		if r.Outcome != info.Outcome || r.Code != code || r.Text == "" {
 			t.Errorf("code %s: %+v, want %v", code, r, info.Outcome)
 		}
@@ -43,14 +43,14 @@ func TestPartialFailures(t *testing.T) {
 	codes := []string{"", "expireTokens", "", "", "failTokens"}
 	for i := range ts {
 		if code := codes[i%5]; code != "" {
-			l.kill(t, ts[i].Token, code)
+			l.Kill(ts[i].Token, code)
 		}
 		if i%2 == 1 {
 			n := i % 3
 			ts[i].Badge = &n
 		}
 	}
-	rs := l.open(t).Send(context.Background(), hello(), ts)
+	rs := l.Open().Send(context.Background(), hello(), ts)
 	for i, r := range rs {
 		want := push.BadTarget
 		if codes[i%5] == "" {
@@ -60,7 +60,7 @@ func TestPartialFailures(t *testing.T) {
 			t.Fatalf("target %d: %+v", i, r)
 		}
 	}
-	if n := l.sim.Requests(); n != 10 { // 5 batches, each tried once more for failTokens
+	if n := l.Sim.Requests(); n != 10 { // 5 batches, each tried once more for failTokens
 		t.Errorf("%d requests, want 10", n)
 	}
 }
@@ -69,24 +69,24 @@ func TestPartialFailures(t *testing.T) {
 // fails twice.
 func TestFailTokensAreTriedOnceMore(t *testing.T) {
 	l := newLab(t)
-	if err := l.sim.Set(sandbox.Settings{Mix: map[string]float64{"failTokens": 50}}); err != nil {
+	if err := l.Sim.Set(sandbox.Settings{Mix: map[string]float64{"failTokens": 50}}); err != nil {
 		t.Fatal(err)
 	}
 	failed := 0
-	for _, r := range l.open(t).Send(context.Background(), hello(), targets(800)) {
+	for _, r := range l.Open().Send(context.Background(), hello(), targets(800)) {
 		if r.Outcome != push.Accepted {
 			failed++
 		}
 	}
-	if failed < 100 || failed > 300 || l.sim.Requests() != 2 {
-		t.Errorf("%d of 800 failed after %d requests", failed, l.sim.Requests())
+	if failed < 100 || failed > 300 || l.Sim.Requests() != 2 {
+		t.Errorf("%d of 800 failed after %d requests", failed, l.Sim.Requests())
 	}
 }
 
 // TestUnknownCodes: what the table lacks has an explicit default.
 func TestNamelessPartialFailure(t *testing.T) {
 	l := newLab(t)
-	pushtest.Nameless(t, pushtest.Harness{Spec: honor.Spec(), Fields: l.fields, Options: l.options(), Target: target},
+	pushtest.Nameless(t, pushtest.Harness{Spec: honor.Spec(), Fields: l.Fields, Options: l.Options(), Target: target},
 		`{"code":80100000,"message":"partly","data":{}}`, `{"code":200,"message":"ok","data":{"sendResult":true,"requestId":"1"}}`)
 }
 
@@ -104,7 +104,7 @@ func TestUnknownCodes(t *testing.T) {
 	}))
 	defer srv.Close()
 	l := newLab(t)
-	s, err := honor.Open(context.Background(), l.fields, push.Options{Endpoint: srv.URL, RootCAs: pemOf(srv)})
+	s, err := honor.Open(context.Background(), l.Fields, push.Options{Endpoint: srv.URL, RootCAs: pemOf(srv)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func pemOf(srv *httptest.Server) []byte {
 // new token between them.
 func TestTokenIsFetchedOnce(t *testing.T) {
 	l := newLab(t)
-	s := l.open(t)
+	s := l.Open()
 	for round := 1; round <= 2; round++ {
 		var wg sync.WaitGroup
 		for i := range 100 {
@@ -152,17 +152,17 @@ func TestTokenIsFetchedOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := l.sim.Fetches(); n != round {
+		if n := l.Sim.Fetches(); n != round {
 			t.Fatalf("%d tokens fetched in round %d", n, round)
 		}
-		l.sim.Revoke()
+		l.Sim.Revoke()
 	}
 }
 
 func TestWrongSecret(t *testing.T) {
 	l := newLab(t)
 	f := map[string]string{"app_id": "104411111", "client_id": "0a1b2c3d4e5f", "client_secret": "another-secret"}
-	s, err := honor.Open(context.Background(), f, l.options())
+	s, err := honor.Open(context.Background(), f, l.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +171,8 @@ func TestWrongSecret(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	// The client's own token does not open another app.
-	f["client_secret"], f["app_id"] = l.fields["client_secret"], "104422222"
-	s2, err := honor.Open(context.Background(), f, l.options())
+	f["client_secret"], f["app_id"] = l.Fields["client_secret"], "104422222"
+	s2, err := honor.Open(context.Background(), f, l.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,29 +182,6 @@ func TestWrongSecret(t *testing.T) {
 	}
 }
 
-// sent sends one message and returns what the simulator took.
-func (l *lab) sent(t *testing.T, m push.Message, tg push.Target) map[string]any {
-	t.Helper()
-	if r := l.open(t).Send(context.Background(), m, []push.Target{tg})[0]; r.Outcome != push.Accepted {
-		t.Fatalf("%+v", r)
-	}
-	list := l.inbox.List()
-	var out map[string]any
-	if err := json.Unmarshal(list[len(list)-1].Payload, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// at follows a path of keys.
-func at(v any, path string) any {
-	for k := range strings.SplitSeq(path, ".") {
-		m, _ := v.(map[string]any)
-		v = m[k]
-	}
-	return v
-}
-
 func TestPayload(t *testing.T) {
 	l := newLab(t)
 	n := -4
@@ -212,33 +189,33 @@ func TestPayload(t *testing.T) {
 		Kind: push.Alert, Title: "题", Subtitle: "群", Body: "文", ThreadID: "c1", CollapseKey: "k", Badge: &n,
 		ExpiresAt: time.Now().Add(-time.Hour), Data: map[string]any{"conv": "a&b"},
 	}
-	got := l.sent(t, m, target(1))
+	got := l.Sent(m, target(1))
 	for path, v := range map[string]any{
 		"android.notification.title": "题", "android.notification.body": "群\n文", "data": `{"conv":"a&b"}`, "android.ttl": "1s",
 		"android.biTag": target(1).Ref, "android.notification.importance": "NORMAL", "android.notification.group": "c1",
 		"android.notification.notifyId": float64(push.NotifyID("k")), "android.notification.clickAction.type": 3.0,
-		"android.notification.badge.setNum": 0.0, "android.notification.badge.badgeClass": l.fields["badge_class"],
+		"android.notification.badge.setNum": 0.0, "android.notification.badge.badgeClass": l.Fields["badge_class"],
 	} {
-		if at(got, path) != v {
-			t.Errorf("%s = %v, want %v", path, at(got, path), v)
+		if lab.At(got, path) != v {
+			t.Errorf("%s = %v, want %v", path, lab.At(got, path), v)
 		}
 	}
-	l.fields["click_intent"], l.fields["importance"] = "intent://im.example/chat#Intent;scheme=demo;end", "LOW"
+	l.Fields["click_intent"], l.Fields["importance"] = "intent://im.example/chat#Intent;scheme=demo;end", "LOW"
 	m.CollapseKey, m.ExpiresAt = "", time.Time{}
-	got = l.sent(t, m, target(2))
-	if at(got, "android.notification.clickAction.intent") != "intent://im.example/chat#Intent;scheme=demo;S.conv=a%26b;end" || at(got, "android.ttl") != nil ||
-		at(got, "android.notification.importance") != "LOW" || at(got, "android.notification.notifyId") != float64(push.NotifyID(target(2).ID)) {
+	got = l.Sent(m, target(2))
+	if lab.At(got, "android.notification.clickAction.intent") != "intent://im.example/chat#Intent;scheme=demo;S.conv=a%26b;end" || lab.At(got, "android.ttl") != nil ||
+		lab.At(got, "android.notification.importance") != "LOW" || lab.At(got, "android.notification.notifyId") != float64(push.NotifyID(target(2).ID)) {
 		t.Errorf("%v", got)
 	}
-	if got = l.sent(t, push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3)); at(got, "data") != `{"a":1}` || at(got, "android.notification") != nil {
+	if got = l.Sent(push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3)); lab.At(got, "data") != `{"a":1}` || lab.At(got, "android.notification") != nil {
 		t.Errorf("silent %v", got)
 	}
 	m.Body = strings.Repeat("长", 5000)
-	body, _ := at(l.sent(t, m, target(4)), "android.notification.body").(string)
+	body, _ := lab.At(l.Sent(m, target(4)), "android.notification.body").(string)
 	if !strings.HasSuffix(body, "长…") || len(body) < 3000 {
 		t.Errorf("%d bytes of the body", len(body))
 	}
-	if r := l.open(t).Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
+	if r := l.Open().Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
 		t.Errorf("badge alone: %+v", r)
 	}
 }
@@ -250,14 +227,14 @@ func TestReceipts(t *testing.T) {
 		got <- push.ReceiptRequest{Header: r.Header, Body: body, Now: time.Now()}
 	}))
 	defer srv.Close()
-	l := newLabAt(t, time.Now, http.DefaultClient)
-	p := sandbox.Delivered{Account: l.account, Token: target(1).Token, VendorID: "req1", Param: "cmVm", URL: srv.URL}
+	l := newLabAt(t, time.Now, lab.PostsReceipts)
+	p := sandbox.Delivered{Account: l.Account, Token: target(1).Token, VendorID: "req1", Param: "cmVm", URL: srv.URL}
 	for _, e := range []push.ReceiptEvent{push.EventArrived, push.EventOther} {
-		if err := l.sim.Report(context.Background(), p, e); err != nil {
+		if err := l.Sim.Report(context.Background(), p, e); err != nil {
 			t.Fatal(err)
 		}
 		req := <-got
-		req.Fields = l.fields
+		req.Fields = l.Fields
 		rep, err := honor.ParseReceipt(req)
 		if err != nil || len(rep.Receipts) != 1 || len(rep.Answer) == 0 {
 			t.Fatalf("%v %+v", err, rep)
@@ -267,7 +244,7 @@ func TestReceipts(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		// What the operator entered counts instead.
-		req.Fields = map[string]string{"app_id": l.fields["app_id"], "arrived_status": "0," + r.Code}
+		req.Fields = map[string]string{"app_id": l.Fields["app_id"], "arrived_status": "0," + r.Code}
 		if rep, err := honor.ParseReceipt(req); err != nil || rep.Receipts[0].Event != push.EventArrived {
 			t.Errorf("%v %+v", err, rep)
 		}

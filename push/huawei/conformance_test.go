@@ -1,80 +1,38 @@
 package huawei_test
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
 	"hongyan/push"
 	"hongyan/push/huawei"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
 
-// lab is a simulator that knows one app.
-type lab struct {
-	sim     *sandbox.Simulator
-	inbox   *sandbox.Memory
-	fields  map[string]string
-	account sandbox.Account
+func newLab(t testing.TB) *lab.Lab { return newLabAt(t, time.Now) }
+
+// newLabAt is a simulator that knows one app, by a clock of its own.
+func newLabAt(t testing.TB, now func() time.Time, change ...func(*sandbox.Config)) *lab.Lab {
+	t.Helper()
+	return newLabWith(t, func(*sandbox.Account) {}, append(change, func(c *sandbox.Config) { c.Now = now })...)
 }
 
-func newLab(t testing.TB) *lab { return newLabAt(t, time.Now, nil) }
-
-func newLabAt(t testing.TB, now func() time.Time, receipts *http.Client) *lab {
+// newLabWith is the same with another account.
+func newLabWith(t testing.TB, account func(*sandbox.Account), change ...func(*sandbox.Config)) *lab.Lab {
 	t.Helper()
-	l := &lab{inbox: sandbox.NewMemory(1 << 14), fields: map[string]string{
+	fields := map[string]string{
 		"app_id": "100000001", "app_secret": "secret-of-the-app-0123456789",
 		"badge_class": "im.hongyan.demo.MainActivity", "receipt_user": "hongyan", "receipt_key": "a plain key of old",
-	}}
-	l.account = sandbox.Account{ID: l.fields["app_id"], Fields: l.fields, Packages: []string{"im.hongyan.demo"}}
-	accounts := &sandbox.MemoryAccounts{}
-	accounts.Add(l.account)
-	var err error
-	l.sim, err = sandbox.Start(sandbox.Config{
-		Channel: push.Huawei, Accounts: accounts, Recorder: l.inbox, Now: now, Receipts: receipts,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.sim.Close() })
-	return l
+	a := sandbox.Account{ID: fields["app_id"], Fields: fields, Packages: []string{"im.hongyan.demo"}}
+	account(&a)
+	return lab.New(t, huawei.Spec(), fields, a, change...)
 }
 
-func (l *lab) options() push.Options {
-	return push.Options{Endpoint: l.sim.URL(), RootCAs: l.sim.CA().PEM(), Environment: push.Production, Topic: "im.hongyan.demo", Timeout: 30 * time.Second}
-}
-
-func (l *lab) open(t testing.TB) push.Sender {
-	t.Helper()
-	s, err := huawei.Open(context.Background(), l.fields, l.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
-}
-
-// say makes the simulator answer everything with a code, "" for well.
-func (l *lab) say(t testing.TB, code string, wait time.Duration) {
-	t.Helper()
-	set := sandbox.Settings{RetryAfter: wait}
-	if code != "" {
-		set.Mix = map[string]float64{code: 100}
-	}
-	if err := l.sim.Set(set); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (l *lab) kill(t testing.TB, token, code string) {
-	t.Helper()
-	if err := l.sim.SetToken(token, sandbox.TokenState{Reason: code}); err != nil {
-		t.Fatal(err)
-	}
-}
+func targets(n int) []push.Target { return lab.Targets(n, target) }
 
 // target makes the n-th healthy target.
 func target(n int) push.Target {
@@ -84,31 +42,15 @@ func target(n int) push.Target {
 	}
 }
 
-func targets(n int) []push.Target {
-	out := make([]push.Target, n)
-	for i := range out {
-		out[i] = target(i)
-	}
-	return out
-}
-
 func hello() push.Message {
 	return push.Message{Kind: push.Alert, Title: "你好", Body: "在吗", HighPriority: true}
 }
 
 func TestConformance(t *testing.T) {
 	pushtest.Run(t, func(t *testing.T) pushtest.Harness {
-		l := newLab(t)
-		return pushtest.Harness{
-			Spec: huawei.Spec(), Fields: l.fields, Options: l.options(), Target: target, BadToken: "not a token",
-			Answer: func(a pushtest.Answer) {
-				l.say(t, map[push.Outcome]string{
-					push.Retry: "81000001", push.Throttled: "503", push.BadTarget: "80300007",
-					push.BadMessage: "80100016", push.BadCredential: "80200001",
-				}[a.Outcome], a.RetryAfter)
-			},
-			Kill:   func(tg push.Target) { l.kill(t, tg.Token, "80300007") },
-			Freeze: l.sim.Freeze, Cut: l.sim.Disconnect, Received: l.sim.Requests,
-		}
+		return newLab(t).Harness(target, "not a token", "80300007", map[push.Outcome]string{
+			push.Retry: "81000001", push.Throttled: "503", push.BadTarget: "80300007",
+			push.BadMessage: "80100016", push.BadCredential: "80200001",
+		})
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/huawei"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 )
 
 // TestCodes: every code of the table comes from the simulator and leads where the
@@ -25,8 +26,8 @@ func TestCodes(t *testing.T) {
 		case "80300011": // TestPriorityIsLowered
 			continue
 		}
-		l.say(t, code, 0)
-		r := l.open(t).Send(context.Background(), hello(), targets(1))[0]
+		l.Say(code, 0)
+		r := l.Open().Send(context.Background(), hello(), targets(1))[0]
 		if r.Outcome != info.Outcome || r.Code != code || r.Text == "" {
 			t.Errorf("code %s: %+v, want %v", code, r, info.Outcome)
 		}
@@ -40,14 +41,14 @@ func TestPartialFailures(t *testing.T) {
 	ts := targets(2300)
 	for i := range ts {
 		if i%7 == 3 {
-			l.kill(t, ts[i].Token, "80300007")
+			l.Kill(ts[i].Token, "80300007")
 		}
 		if i%2 == 1 {
 			n := i % 3
 			ts[i].Badge = &n
 		}
 	}
-	rs := l.open(t).Send(context.Background(), hello(), ts)
+	rs := l.Open().Send(context.Background(), hello(), ts)
 	for i, r := range rs {
 		if i%7 == 3 {
 			if r.Outcome != push.BadTarget || r.Code != "80100000" || r.KeepToken {
@@ -58,10 +59,10 @@ func TestPartialFailures(t *testing.T) {
 		}
 	}
 	// 1150 without a badge make two requests, the others one for each of three badges.
-	if n := l.sim.Requests(); n != 5 {
+	if n := l.Sim.Requests(); n != 5 {
 		t.Errorf("%d requests, want 5", n)
 	}
-	for _, got := range l.inbox.List() {
+	for _, got := range l.Inbox.List() {
 		var m struct {
 			Android struct {
 				Notification struct {
@@ -90,14 +91,14 @@ func TestPartialFailures(t *testing.T) {
 // priority, and asks for the high one only once.
 func TestPriorityIsLowered(t *testing.T) {
 	l := newLab(t)
-	s := l.open(t)
-	l.say(t, "80300011", 0)
+	s := l.Open()
+	l.Say("80300011", 0)
 	for range 3 {
 		if r := s.Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted {
 			t.Fatalf("%+v", r)
 		}
 	}
-	if n := l.sim.Requests(); n != 4 {
+	if n := l.Sim.Requests(); n != 4 {
 		t.Errorf("%d requests, want 4", n)
 	}
 }
@@ -107,13 +108,13 @@ func TestPriorityIsLowered(t *testing.T) {
 // complaint that is about the credential.
 func TestForeignToken(t *testing.T) {
 	l := newLab(t)
-	s := l.open(t)
-	l.kill(t, target(1).Token, "80300002")
+	s := l.Open()
+	l.Kill(target(1).Token, "80300002")
 	for i := range 2 {
 		if r := s.Send(context.Background(), hello(), []push.Target{target(1)})[0]; r.Outcome != push.BadTarget || !r.KeepToken {
 			t.Errorf("%+v", r)
 		}
-		if n := l.sim.Requests(); n != 2+i {
+		if n := l.Sim.Requests(); n != 2+i {
 			t.Errorf("%d requests", n)
 		}
 	}
@@ -124,16 +125,16 @@ func TestForeignTokensInABatch(t *testing.T) {
 	l := newLab(t)
 	foreign := map[int]bool{0: true, 17: true, 18: true, 999: true}
 	for i := range foreign {
-		l.kill(t, target(i).Token, "80300002")
+		l.Kill(target(i).Token, "80300002")
 	}
-	pushtest.Foreign(t, l.open(t), targets(1000), foreign, l.sim.Requests)
+	pushtest.Foreign(t, l.Open(), targets(1000), foreign, l.Sim.Requests)
 }
 
 // TestNamelessPartialFailure: an answer that some failed and does not say which is asked
 // for each until it does, and a token that alone fails so is tried again later.
 func TestNamelessPartialFailure(t *testing.T) {
 	l := newLab(t)
-	pushtest.Nameless(t, pushtest.Harness{Spec: huawei.Spec(), Fields: l.fields, Options: l.options(), Target: target},
+	pushtest.Nameless(t, pushtest.Harness{Spec: huawei.Spec(), Fields: l.Fields, Options: l.Options(), Target: target},
 		`{"code":"80100000","msg":"{}","requestId":"1"}`, `{"code":"80000000","msg":"Success","requestId":"1"}`)
 }
 
@@ -141,7 +142,7 @@ func TestNamelessPartialFailure(t *testing.T) {
 // new token between them.
 func TestTokenIsFetchedOnce(t *testing.T) {
 	l := newLab(t)
-	s := l.open(t)
+	s := l.Open()
 	for round := 1; round <= 2; round++ {
 		var wg sync.WaitGroup
 		for i := range 100 {
@@ -152,31 +153,31 @@ func TestTokenIsFetchedOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := l.sim.Fetches(); n != round {
+		if n := l.Sim.Fetches(); n != round {
 			t.Fatalf("%d tokens fetched in round %d", n, round)
 		}
-		l.sim.Revoke()
+		l.Sim.Revoke()
 	}
 }
 
 func TestExpiredTokenIsReplaced(t *testing.T) {
 	var mu sync.Mutex
 	at := time.Now()
-	l := newLabAt(t, func() time.Time { mu.Lock(); defer mu.Unlock(); return at }, nil)
-	s := l.open(t) // its own clock stands still at the token's beginning
+	l := newLabAt(t, func() time.Time { mu.Lock(); defer mu.Unlock(); return at })
+	s := l.Open() // its own clock stands still at the token's beginning
 	s.Send(context.Background(), hello(), targets(1))
 	mu.Lock()
 	at = at.Add(2 * time.Hour)
 	mu.Unlock()
-	if r := s.Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted || l.sim.Fetches() != 2 {
-		t.Errorf("%+v after %d fetches", r, l.sim.Fetches())
+	if r := s.Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted || l.Sim.Fetches() != 2 {
+		t.Errorf("%+v after %d fetches", r, l.Sim.Fetches())
 	}
 }
 
 func TestWrongSecret(t *testing.T) {
 	l := newLab(t)
-	f := map[string]string{"app_id": l.fields["app_id"], "app_secret": "another-secret"}
-	s, err := huawei.Open(context.Background(), f, l.options())
+	f := map[string]string{"app_id": l.Fields["app_id"], "app_secret": "another-secret"}
+	s, err := huawei.Open(context.Background(), f, l.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,52 +185,29 @@ func TestWrongSecret(t *testing.T) {
 	if r := s.Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "oauth_1101" {
 		t.Errorf("%+v", r)
 	}
-	if l.sim.Requests() != 0 {
+	if l.Sim.Requests() != 0 {
 		t.Error("sent without a token")
 	}
 }
 
 func TestCheckReachesNobody(t *testing.T) {
 	l := newLab(t)
-	if r := l.open(t).Check(context.Background()); r.Outcome != push.Accepted {
+	if r := l.Open().Check(context.Background()); r.Outcome != push.Accepted {
 		t.Errorf("%+v", r)
 	}
-	if l.sim.Requests() != 1 || l.inbox.Total() != 0 {
-		t.Errorf("%d requests, %d pushes", l.sim.Requests(), l.inbox.Total())
+	if l.Sim.Requests() != 1 || l.Inbox.Total() != 0 {
+		t.Errorf("%d requests, %d pushes", l.Sim.Requests(), l.Inbox.Total())
 	}
-}
-
-// sent sends one message and returns what the simulator took.
-func (l *lab) sent(t *testing.T, m push.Message, tg push.Target) map[string]any {
-	t.Helper()
-	if r := l.open(t).Send(context.Background(), m, []push.Target{tg})[0]; r.Outcome != push.Accepted {
-		t.Fatalf("%+v", r)
-	}
-	list := l.inbox.List()
-	var out map[string]any
-	if err := json.Unmarshal(list[len(list)-1].Payload, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// at follows a path of keys.
-func at(v any, path string) any {
-	for k := range strings.SplitSeq(path, ".") {
-		m, _ := v.(map[string]any)
-		v = m[k]
-	}
-	return v
 }
 
 func TestPayload(t *testing.T) {
 	l := newLab(t)
-	l.fields["channel_id"], l.fields["receipt_id"] = "im", "RCP1"
+	l.Fields["channel_id"], l.Fields["receipt_id"] = "im", "RCP1"
 	m := push.Message{
 		Kind: push.Alert, Title: strings.Repeat("题", 60), Subtitle: "群", Body: strings.Repeat("文", 200), Sound: "bell.caf", ThreadID: "c1",
 		CollapseKey: "k", ExpiresAt: time.Now().Add(90 * time.Second), Data: map[string]any{"conv": "a&b"},
 	}
-	got := l.sent(t, m, target(1))
+	got := l.Sent(m, target(1))
 	want := map[string]any{
 		"notification.title": strings.Repeat("题", 39) + "…", "notification.body": "群\n" + strings.Repeat("文", 77) + "…",
 		"data": `{"conv":"a&b"}`, "android.urgency": "NORMAL", "android.category": "IM", "android.bi_tag": target(1).Ref, "android.receipt_id": "RCP1",
@@ -237,33 +215,33 @@ func TestPayload(t *testing.T) {
 		"android.notification.sound": "/raw/bell", "android.notification.group": "c1", "android.notification.notify_id": float64(push.NotifyID("k")),
 	}
 	for path, v := range want {
-		if at(got, path) != v {
-			t.Errorf("%s = %v, want %v", path, at(got, path), v)
+		if lab.At(got, path) != v {
+			t.Errorf("%s = %v, want %v", path, lab.At(got, path), v)
 		}
 	}
-	if ttl := at(got, "android.ttl"); ttl != "90s" && ttl != "89s" {
+	if ttl := lab.At(got, "android.ttl"); ttl != "90s" && ttl != "89s" {
 		t.Errorf("ttl %v", ttl)
 	}
 
 	// Without a key the id makes a repeat replace itself, and an operator's intent
 	// carries the data.
-	l.fields["click_intent"] = "intent://im.example/chat#Intent;scheme=demo;end"
+	l.Fields["click_intent"] = "intent://im.example/chat#Intent;scheme=demo;end"
 	m.CollapseKey, m.ExpiresAt, m.Title = "", time.Time{}, ""
 	m.Data = map[string]any{"conv": "a b&c", "n": 1}
-	got = l.sent(t, m, target(2))
-	if at(got, "android.notification.notify_id") != float64(push.NotifyID(target(2).ID)) || at(got, "android.ttl") != nil || at(got, "data") != nil {
+	got = l.Sent(m, target(2))
+	if lab.At(got, "android.notification.notify_id") != float64(push.NotifyID(target(2).ID)) || lab.At(got, "android.ttl") != nil || lab.At(got, "data") != nil {
 		t.Errorf("%v", got)
 	}
-	if v := at(got, "android.notification.click_action.intent"); v != "intent://im.example/chat#Intent;scheme=demo;S.conv=a%20b%26c;S.n=1;end" {
+	if v := lab.At(got, "android.notification.click_action.intent"); v != "intent://im.example/chat#Intent;scheme=demo;S.conv=a%20b%26c;S.n=1;end" {
 		t.Errorf("intent %v", v)
 	}
 
-	got = l.sent(t, push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3))
-	if at(got, "data") != `{"a":1}` || at(got, "android.notification") != nil || at(got, "notification") != nil {
+	got = l.Sent(push.Message{Kind: push.Silent, Data: map[string]any{"a": 1}}, target(3))
+	if lab.At(got, "data") != `{"a":1}` || lab.At(got, "android.notification") != nil || lab.At(got, "notification") != nil {
 		t.Errorf("silent %v", got)
 	}
 	n := 3
-	if r := l.open(t).Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
+	if r := l.Open().Send(context.Background(), push.Message{Kind: push.Badge, Badge: &n}, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != push.CodeBadContent {
 		t.Errorf("badge alone: %+v", r)
 	}
 }
@@ -274,15 +252,15 @@ func TestBodyIsCutToFit(t *testing.T) {
 	m := hello()
 	m.Body = strings.Repeat("长", 80)
 	m.Data = map[string]any{"x": strings.Repeat("x", 3700)}
-	got := l.sent(t, m, target(1))
-	body, _ := at(got, "notification.body").(string)
+	got := l.Sent(m, target(1))
+	body, _ := lab.At(got, "notification.body").(string)
 	if !strings.HasSuffix(body, "长…") || len(body) >= len(m.Body) {
 		t.Errorf("body %q", body)
 	}
 }
 
 func TestFields(t *testing.T) {
-	good := newLab(t).fields
+	good := newLab(t).Fields
 	for key, bad := range map[string]string{
 		"app_id": "abc", "app_secret": "", "category": "CHAT", "importance": "HIGH", "click_intent": "https://example.com", "badge_class": "x y",
 	} {

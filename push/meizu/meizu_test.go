@@ -25,9 +25,9 @@ func TestCodes(t *testing.T) {
 	keep := []string{"110005", "device_110010"}
 	midnight := []string{"110019", "110011"}
 	l := newLab(t, func(c *sandbox.Config, _ *sandbox.Account) { c.Now = noon })
-	s := l.open()
+	s := l.Open()
 	for code, info := range meizu.Spec().Codes {
-		l.mix(code)
+		l.Say(code, 0)
 		for i, r := range s.Send(context.Background(), alert(), targets(3)) {
 			if r.Outcome != info.Outcome || r.Code != code || r.Text == "" {
 				t.Errorf("code %s, %d: %+v, want %v", code, i, r, info.Outcome)
@@ -40,7 +40,7 @@ func TestCodes(t *testing.T) {
 			}
 		}
 	}
-	l.mix("999999")
+	l.Say("999999", 0)
 	r := s.Send(context.Background(), alert(), targets(1))[0]
 	if r.Outcome != push.BadMessage || r.Code != "999999" || !strings.Contains(r.Text, "refused by the settings") {
 		t.Errorf("an unknown code: %+v", r)
@@ -51,13 +51,13 @@ func TestCodes(t *testing.T) {
 func TestAgain(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.kill(target(1).Token, "513")
-	rs := l.open().Send(context.Background(), alert(), targets(3))
+	l.Kill(target(1).Token, "513")
+	rs := l.Open().Send(context.Background(), alert(), targets(3))
 	if rs[0].Outcome != push.Accepted || rs[1].Outcome != push.BadMessage || rs[1].Code != "513" || rs[2].Outcome != push.Accepted {
 		t.Errorf("%+v", rs)
 	}
-	if n := l.sim.Requests(); n != 2 || l.inbox.Total() != 4 {
-		t.Errorf("%d requests for %d devices", n, l.inbox.Total())
+	if n := l.Sim.Requests(); n != 2 || l.Inbox.Total() != 4 {
+		t.Errorf("%d requests for %d devices", n, l.Inbox.Total())
 	}
 }
 
@@ -69,10 +69,10 @@ func TestOrder(t *testing.T) {
 	codes := map[int]string{0: "110003", 99: "110002", 100: "520", 250: "device_110010", 349: "519"}
 	outcomes := meizu.Spec().Codes
 	for i, code := range codes {
-		l.kill(ts[i].Token, code)
+		l.Kill(ts[i].Token, code)
 	}
 	ts[7].Token = "a,b"
-	for i, r := range l.open().Send(context.Background(), alert(), ts) {
+	for i, r := range l.Open().Send(context.Background(), alert(), ts) {
 		want, code := push.Accepted, ""
 		switch {
 		case i == 7:
@@ -84,7 +84,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("target %d: %+v, want %v %s", i, r, want, code)
 		}
 	}
-	if n := l.sim.Requests(); n != 4 {
+	if n := l.Sim.Requests(); n != 4 {
 		t.Errorf("%d requests, want four of at most a hundred", n)
 	}
 }
@@ -103,9 +103,9 @@ func TestDeviceCodeForAll(t *testing.T) {
 	}))
 	defer server.Close()
 	l := newLab(t)
-	o := l.options()
+	o := l.Options()
 	o.Endpoint, o.RootCAs = server.URL, pemOf(server)
-	s, err := meizu.Spec().Open(context.Background(), l.fields, o)
+	s, err := meizu.Spec().Open(context.Background(), l.Fields, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,32 +120,35 @@ func TestDeviceCodeForAll(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
+	good := l.Fields
 	for name, c := range map[string]struct{ key, value, code string }{
 		"secret": {"app_secret", "ffffffffffffffffffffffffffffffff", "1006"},
 		"app id": {"app_id", "140002", "110000"},
 	} {
-		fields := maps.Clone(l.fields)
+		fields := maps.Clone(good)
 		fields[c.key] = c.value
-		r := l.openWith(fields).Check(context.Background())
+		l.Fields = fields
+		r := l.Open().Check(context.Background())
 		if r.Outcome != push.BadCredential || r.Code != c.code {
 			t.Errorf("%s: %+v", name, r)
 		}
 		pushtest.AssertNoSecret(t, []string{secretOfLab, fields["app_secret"]}, r)
 	}
-	s := l.open()
+	l.Fields = good
+	s := l.Open()
 	if r := s.Check(context.Background()); r.Outcome != push.Accepted {
 		t.Errorf("%+v", r)
 	}
-	for _, got := range l.inbox.List() {
+	for _, got := range l.Inbox.List() {
 		if got.Reason == "" {
 			t.Errorf("a check reached %s", got.Token)
 		}
 	}
-	l.mix("1003")
+	l.Say("1003", 0)
 	if r := s.Check(context.Background()); r.Outcome != push.Retry {
 		t.Errorf("%+v", r)
 	}
-	l.mix("110010")
+	l.Say("110010", 0)
 	if r := s.Check(context.Background()); r.Outcome != push.Throttled {
 		t.Errorf("%+v", r)
 	}
@@ -155,14 +158,14 @@ func TestCheck(t *testing.T) {
 func TestContent(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	m := alert()
 	m.CollapseKey, m.ExpiresAt = "a conversation of a long name", noon().Add(90*time.Minute)
 	m.Data = map[string]any{"conversation": "c1", "n": 3}
 	if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted || r.VendorID == "" {
 		t.Fatalf("%+v", r)
 	}
-	got := l.last()
+	got := last(l)
 	key, _ := got["advanceInfo"]["notifyKey"].(string)
 	if got["noticeBarInfo"]["noticeMsgType"] != 1.0 || got["noticeBarInfo"]["title"] != m.Title || got["noticeBarInfo"]["content"] != m.Body ||
 		got["pushTimeInfo"]["validTime"] != 2.0 || len(key) != 8 || got["extra"] != nil {
@@ -173,14 +176,14 @@ func TestContent(t *testing.T) {
 	}
 	m.ExpiresAt, m.Sound = noon(), ""
 	s.Send(context.Background(), m, targets(1))
-	got = l.last()
+	got = last(l)
 	n, _ := got["advanceInfo"]["notificationType"].(map[string]any)
 	if got["pushTimeInfo"]["offLine"] != 0.0 || n["sound"] != 0.0 || got["advanceInfo"]["notifyKey"] != key {
 		t.Errorf("%v", got)
 	}
-	l.fields["notice_msg_type"] = "0"
-	l.open().Send(context.Background(), m, targets(1))
-	if got := l.last(); got["noticeBarInfo"]["noticeMsgType"] != 0.0 {
+	l.Fields["notice_msg_type"] = "0"
+	l.Open().Send(context.Background(), m, targets(1))
+	if got := last(l); got["noticeBarInfo"]["noticeMsgType"] != 0.0 {
 		t.Errorf("%v", got)
 	}
 }
@@ -189,7 +192,7 @@ func TestContent(t *testing.T) {
 func TestText(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	for _, text := range []string{strings.Repeat("长", 500), strings.Repeat("a长", 300), strings.Repeat("👩‍👩‍👧", 90), strings.Repeat("a\xff", 300)} {
 		m := alert()
 		m.Title, m.Body = text, text
@@ -198,7 +201,7 @@ func TestText(t *testing.T) {
 			continue
 		}
 		for key, most := range map[string]int{"title": 32, "content": 100} {
-			v, _ := l.last()["noticeBarInfo"][key].(string)
+			v, _ := last(l)["noticeBarInfo"][key].(string)
 			if utf8.RuneCountInString(v) != most || !utf8.ValidString(v) || !strings.HasSuffix(v, "…") {
 				t.Errorf("%s of %.10q: %q", key, text, v)
 			}
@@ -207,7 +210,7 @@ func TestText(t *testing.T) {
 	m := alert()
 	m.Title, m.Body = strings.Repeat("长", 32), strings.Repeat("长", 100)
 	s.Send(context.Background(), m, targets(1))
-	if got := l.last(); got["noticeBarInfo"]["title"] != m.Title || got["noticeBarInfo"]["content"] != m.Body {
+	if got := last(l); got["noticeBarInfo"]["title"] != m.Title || got["noticeBarInfo"]["content"] != m.Body {
 		t.Errorf("what fits was changed: %v", got)
 	}
 }
@@ -216,7 +219,7 @@ func TestText(t *testing.T) {
 func TestNotExpressible(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	one := 1
 	for name, c := range map[string]struct {
 		m    push.Message
@@ -231,7 +234,7 @@ func TestNotExpressible(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	if n := l.sim.Requests(); n != 0 {
+	if n := l.Sim.Requests(); n != 0 {
 		t.Errorf("%d requests", n)
 	}
 }

@@ -41,7 +41,7 @@ func TestReceiptRoundTrip(t *testing.T) {
 	})
 	m := alert()
 	m.ReceiptURL = server.URL
-	sent := l.open().Send(context.Background(), m, targets(1))[0]
+	sent := l.Open().Send(context.Background(), m, targets(1))[0]
 	want := push.Receipt{Ref: "ref0", VendorID: sent.VendorID, Token: target(0).Token, Event: push.EventArrived, Code: "1"}
 	expect := func() {
 		t.Helper()
@@ -56,7 +56,7 @@ func TestReceiptRoundTrip(t *testing.T) {
 	}
 	expect()
 	p := sandbox.Delivered{Account: account, Token: target(0).Token, VendorID: sent.VendorID, Param: "ref0"}
-	if err := l.sim.Report(context.Background(), p, push.EventClicked); err != nil {
+	if err := l.Sim.Report(context.Background(), p, push.EventClicked); err != nil {
 		t.Fatal(err)
 	}
 	want.Event, want.Code = push.EventClicked, "2"
@@ -68,9 +68,9 @@ func TestReceiptRoundTrip(t *testing.T) {
 func TestReceiptAddress(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
-	if r := s.Send(context.Background(), alert(), targets(1))[0]; r.Outcome != push.Accepted || l.last()["extra"] != nil {
-		t.Errorf("none: %+v, %v", r, l.last())
+	s := l.Open()
+	if r := s.Send(context.Background(), alert(), targets(1))[0]; r.Outcome != push.Accepted || last(l)["extra"] != nil {
+		t.Errorf("none: %+v, %v", r, last(l))
 	}
 	m := alert()
 	m.ReceiptURL = receiptURL
@@ -78,10 +78,10 @@ func TestReceiptAddress(t *testing.T) {
 		t.Errorf("not registered: %+v", r)
 	}
 	l = newLab(t, func(_ *sandbox.Config, a *sandbox.Account) { a.ReceiptURL = receiptURL })
-	if r := l.open().Send(context.Background(), m, targets(2))[0]; r.Outcome != push.Accepted {
+	if r := l.Open().Send(context.Background(), m, targets(2))[0]; r.Outcome != push.Accepted {
 		t.Errorf("registered: %+v", r)
 	}
-	if e := l.last()["extra"]; e["callback"] != receiptURL || e["callback.param"] != "ref0" || e["callback.type"] != 3.0 {
+	if e := last(l)["extra"]; e["callback"] != receiptURL || e["callback.param"] != "ref0" || e["callback.type"] != 3.0 {
 		t.Errorf("%v", e)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/oppo"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
 
@@ -24,8 +25,8 @@ import (
 func TestCodes(t *testing.T) {
 	// 23:30 in Shanghai: the daily quota starts anew in half an hour.
 	now := func() time.Time { return time.Date(2026, 3, 1, 15, 30, 0, 0, time.UTC) }
-	l := newLab(t, sandbox.Config{Now: now})
-	o := l.options()
+	l := newLab(t, func(c *sandbox.Config) { c.Now = now })
+	o := l.Options()
 	o.Now = now
 	rows := []struct {
 		codes   string
@@ -44,8 +45,8 @@ func TestCodes(t *testing.T) {
 	for _, row := range rows {
 		for code := range strings.FieldsSeq(row.codes) {
 			seen[code] = true
-			l.answer(t, code, 0)
-			s := l.open(t, o)
+			l.Say(code, 0)
+			s := l.OpenWith(o)
 			for _, n := range []int{1, 3} {
 				for i, r := range s.Send(context.Background(), hello(), targets(n)) {
 					if r.Outcome != row.outcome || r.Code != code || r.RetryAfter != row.wait || r.KeepToken || r.Text == "" {
@@ -67,15 +68,15 @@ func TestCodes(t *testing.T) {
 
 // TestDuplicateWithoutID: "duplicate" is a success only for an id that we gave.
 func TestDuplicateWithoutID(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	for try := range 2 {
 		r := s.Send(context.Background(), hello(), targets(1))[0]
 		if want := []string{"", "32"}[try]; r.Outcome != push.Accepted || r.Code != want {
 			t.Errorf("try %d: %+v", try, r)
 		}
 	}
-	l.answer(t, "32", 0)
+	l.Say("32", 0)
 	tg := target(0)
 	tg.ID = ""
 	if r := s.Send(context.Background(), hello(), []push.Target{tg})[0]; r.Outcome != push.BadMessage || r.Code != "32" {
@@ -85,13 +86,13 @@ func TestDuplicateWithoutID(t *testing.T) {
 
 // TestOneFetchForAll: a hundred sends find their access token revoked.
 func TestOneFetchForAll(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	if r := s.Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted {
 		t.Fatalf("%+v", r)
 	}
-	l.sim.Revoke()
-	before := l.sim.Fetches()
+	l.Sim.Revoke()
+	before := l.Sim.Fetches()
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -101,7 +102,7 @@ func TestOneFetchForAll(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := l.sim.Fetches() - before; n != 1 {
+	if n := l.Sim.Fetches() - before; n != 1 {
 		t.Errorf("%d tokens were fetched, want 1", n)
 	}
 }
@@ -111,10 +112,10 @@ func TestTokenEndsInTime(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	l := newLab(t, sandbox.Config{Now: clock})
-	o := l.options()
+	l := newLab(t, func(c *sandbox.Config) { c.Now = clock })
+	o := l.Options()
 	o.Now = clock
-	s := l.open(t, o)
+	s := l.OpenWith(o)
 	for i, step := range []struct {
 		forward time.Duration
 		fetches int
@@ -125,21 +126,21 @@ func TestTokenEndsInTime(t *testing.T) {
 		if r := s.Send(context.Background(), hello(), []push.Target{target(i)})[0]; r.Outcome != push.Accepted {
 			t.Errorf("step %d: %+v", i, r)
 		}
-		if n := l.sim.Fetches(); n != step.fetches {
+		if n := l.Sim.Fetches(); n != step.fetches {
 			t.Errorf("step %d: %d fetches, want %d", i, n, step.fetches)
 		}
 	}
 }
 
 func TestBatchKeepsOrder(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	ts := targets(2500)
 	for i := range ts {
 		n := i % 120
 		ts[i].Badge = &n
 		if i%7 == 3 {
-			l.kill(t, ts[i].Token, "10000")
+			l.Kill(ts[i].Token, "10000")
 		}
 	}
 	ts[20].Token = "not a token"
@@ -157,10 +158,10 @@ func TestBatchKeepsOrder(t *testing.T) {
 			t.Errorf("target %d: %+v, want accepted", i, r)
 		}
 	}
-	if n := l.sim.Requests(); n < 3 || n > 8 {
+	if n := l.Sim.Requests(); n < 3 || n > 8 {
 		t.Errorf("%d requests", n)
 	}
-	if n := l.inbox.Total(); n != 2499 {
+	if n := l.Inbox.Total(); n != 2499 {
 		t.Errorf("%d messages", n)
 	}
 }
@@ -263,10 +264,10 @@ func TestWholeRefusalFindsTheTarget(t *testing.T) {
 
 func TestMessageFields(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	l := newLab(t, sandbox.Config{Now: func() time.Time { return now }})
-	o := l.options()
+	l := newLab(t, func(c *sandbox.Config) { c.Now = func() time.Time { return now } })
+	o := l.Options()
 	o.Now = func() time.Time { return now }
-	s := l.open(t, o)
+	s := l.OpenWith(o)
 	n := 100
 	send := func(m push.Message, tg push.Target) map[string]any {
 		t.Helper()
@@ -275,7 +276,7 @@ func TestMessageFields(t *testing.T) {
 		if r := s.Send(context.Background(), m, []push.Target{tg})[0]; r.Outcome != push.Accepted || r.Code != "" {
 			t.Fatalf("%+v", r)
 		}
-		return l.last(t)
+		return lab.Last[map[string]any](l)
 	}
 	tg := target(1)
 	tg.Ref = "bWVzc2FnZQ"
@@ -336,14 +337,14 @@ func TestMessageFields(t *testing.T) {
 
 // TestDataIsJudgedToTheCharacter: what fits is taken by the vendor, one more is not sent.
 func TestDataIsJudgedToTheCharacter(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	for over, want := range map[int]push.Outcome{0: push.Accepted, 1: push.BadMessage} {
-		before := l.sim.Requests()
+		before := l.Sim.Requests()
 		m := hello()
 		m.Data = map[string]any{"d": strings.Repeat("雁", 4000-len(`{"d":""}`)+over)}
 		r := s.Send(context.Background(), m, targets(1))[0]
-		if r.Outcome != want || over == 1 && (r.Code != push.CodeTooLarge || l.sim.Requests() != before) {
+		if r.Outcome != want || over == 1 && (r.Code != push.CodeTooLarge || l.Sim.Requests() != before) {
 			t.Errorf("%d over: %+v", over, r)
 		}
 	}
@@ -369,28 +370,28 @@ func TestLargeMessagesShareSmallerRequests(t *testing.T) {
 }
 
 func TestWrongKeys(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	good := l.fields
+	l := newLab(t)
+	good := l.Fields
 	for name, c := range map[string]struct{ field, value, code string }{
 		"app key": {"app_key", "ffffffffffffffff", "14"}, "master secret": {"master_secret", "ffffffffffffffff", "16"},
 		"category": {"category", "ORDER", "67"},
 	} {
-		l.fields = map[string]string{c.field: c.value}
+		l.Fields = map[string]string{c.field: c.value}
 		for k, v := range good {
 			if k != c.field {
-				l.fields[k] = v
+				l.Fields[k] = v
 			}
 		}
-		r := l.open(t, l.options()).Check(context.Background())
+		r := l.Open().Check(context.Background())
 		if r.Outcome != push.BadCredential || r.Code != c.code {
 			t.Errorf("%s: %+v", name, r)
 		}
 		pushtest.AssertNoSecret(t, []string{masterSecret, appSecret, c.value}, r)
 	}
-	l.fields = good
-	o := l.options()
+	l.Fields = good
+	o := l.Options()
 	o.Now = func() time.Time { return time.Now().Add(time.Hour) }
-	if r := l.open(t, o).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "19" {
+	if r := l.OpenWith(o).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "19" {
 		t.Errorf("clock: %+v", r)
 	}
 	for field, bad := range map[string]string{"master_secret": "short", "region": "mars", "category": "CHAT", "notify_level": "3"} {
@@ -411,12 +412,12 @@ func TestWrongKeys(t *testing.T) {
 
 // TestClassNone: an app without the new classes sends none, and no level either.
 func TestClassNone(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	l.fields["category"] = "none"
-	if r := l.open(t, l.options()).Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted {
+	l := newLab(t)
+	l.Fields["category"] = "none"
+	if r := l.Open().Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.Accepted {
 		t.Fatalf("%+v", r)
 	}
-	if got := l.last(t); got["category"] != nil || got["notify_level"] != nil || got["channel_id"] != "im_high" {
+	if got := lab.Last[map[string]any](l); got["category"] != nil || got["notify_level"] != nil || got["channel_id"] != "im_high" {
 		t.Errorf("%v", got)
 	}
 }

@@ -28,12 +28,12 @@ func TestReceipts(t *testing.T) {
 	}))
 	defer srv.Close()
 	now := time.UnixMilli(1772366400123).UTC()
-	l := newLab(t, sandbox.Config{Receipts: srv.Client(), Now: func() time.Time { return now }})
+	l := newLab(t, func(c *sandbox.Config) { c.Receipts, c.Now = srv.Client(), func() time.Time { return now } })
 	for event, code := range map[push.ReceiptEvent]string{
 		push.EventArrived: "push_arrive", push.EventUninstalled: "regid_invalid", push.EventDropped: "user_daily_limit",
 	} {
 		p := sandbox.Delivered{URL: srv.URL, Param: "cmVm", Token: target(1).Token, VendorID: "app-1-1-7"}
-		if err := l.sim.Report(context.Background(), p, event); err != nil {
+		if err := l.Sim.Report(context.Background(), p, event); err != nil {
 			t.Fatal(err)
 		}
 		want := push.Receipt{Ref: "cmVm", VendorID: "app-1-1-7", Token: p.Token, Event: event, Code: code, At: now}
@@ -42,16 +42,16 @@ func TestReceipts(t *testing.T) {
 		}
 	}
 	// And of a message that was sent, without being asked for.
-	if err := l.sim.Set(sandbox.Settings{Receipts: true}); err != nil {
+	if err := l.Sim.Set(sandbox.Settings{Receipts: true}); err != nil {
 		t.Fatal(err)
 	}
 	m := hello()
 	m.ReceiptURL = srv.URL
 	tg := target(2)
 	tg.Ref = "dHdv"
-	o := l.options()
+	o := l.Options()
 	o.Now = func() time.Time { return now }
-	r := l.open(t, o).Send(context.Background(), m, []push.Target{tg})[0]
+	r := l.OpenWith(o).Send(context.Background(), m, []push.Target{tg})[0]
 	if got := <-got; len(got.Receipts) != 1 || got.Receipts[0].VendorID != r.VendorID || got.Receipts[0].Ref != "dHdv" || got.Receipts[0].Token != tg.Token {
 		t.Errorf("%+v of %+v", got, r)
 	}

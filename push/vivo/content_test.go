@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"hongyan/push"
+	"hongyan/push/pushtest/lab"
 )
 
 // width counts as vivo's document does.
@@ -26,7 +27,7 @@ func width(s string) int {
 func TestContent(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, withNoon)
-	s := l.open(func(o *push.Options) { o.Now = noon })
+	s := l.OpenBut(func(o *push.Options) { o.Now = noon })
 	five := 5
 	m := alert()
 	m.Badge, m.CollapseKey, m.ExpiresAt, m.ReceiptURL = &five, "c1", noon().Add(2*time.Hour), "https://push.example.com/r/abc"
@@ -34,7 +35,7 @@ func TestContent(t *testing.T) {
 	if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted || r.VendorID == "" {
 		t.Fatalf("%+v", r)
 	}
-	got := l.last()
+	got := lab.Last[map[string]any](l)
 	want := map[string]any{
 		"regId": target(0).Token, "requestId": target(0).ID, "title": "李雷", "content": "晚上一起吃饭吗？", "notifyType": 4.0,
 		"timeToLive": 7200.0, "skipType": 1.0, "networkType": -1.0, "classification": 1.0, "category": "IM", "addBadge": true,
@@ -53,7 +54,7 @@ func TestContent(t *testing.T) {
 	}
 	m.Sound = ""
 	s.Send(context.Background(), m, targets(2))
-	got = l.last()
+	got = lab.Last[map[string]any](l)
 	if got["extra"] != nil || got["regId"] != nil || got["notifyType"] != 1.0 || got["requestId"] == "" {
 		t.Errorf("batch: %v", got)
 	}
@@ -63,7 +64,7 @@ func TestContent(t *testing.T) {
 func TestText(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	for _, text := range []string{
 		strings.Repeat("长", 500), strings.Repeat("long ", 200), strings.Repeat("a长", 300), strings.Repeat("👩‍👩‍👧", 90), strings.Repeat("a\xff", 300),
 	} {
@@ -74,7 +75,7 @@ func TestText(t *testing.T) {
 			continue
 		}
 		for key, most := range map[string]int{"title": 40, "content": 100} {
-			v, _ := l.last()[key].(string)
+			v, _ := lab.Last[map[string]any](l)[key].(string)
 			if width(v) > most || width(v) < most/4 || !utf8.ValidString(v) || !strings.HasSuffix(v, "…") {
 				t.Errorf("%s of %.10q: %q, %d wide", key, text, v, width(v))
 			}
@@ -83,12 +84,12 @@ func TestText(t *testing.T) {
 	m := alert()
 	m.Title, m.Body = strings.Repeat("长", 20), strings.Repeat("x", 100)
 	s.Send(context.Background(), m, targets(1))
-	if got := l.last(); got["title"] != m.Title || got["content"] != m.Body {
+	if got := lab.Last[map[string]any](l); got["title"] != m.Title || got["content"] != m.Body {
 		t.Errorf("what fits was changed: %v", got)
 	}
 	m.Title = " "
 	s.Send(context.Background(), m, targets(1))
-	if got := l.last(); got["title"] == "" || got["content"] != m.Body {
+	if got := lab.Last[map[string]any](l); got["title"] == "" || got["content"] != m.Body {
 		t.Errorf("without a title: %v", got)
 	}
 }
@@ -97,7 +98,7 @@ func TestText(t *testing.T) {
 func TestNotExpressible(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	one := 1
 	many := map[string]any{}
 	for _, k := range strings.Split("abcdefghijk", "") {
@@ -118,7 +119,7 @@ func TestNotExpressible(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	if n := l.sim.Requests(); n != 0 {
+	if n := l.Sim.Requests(); n != 0 {
 		t.Errorf("%d requests", n)
 	}
 	m := alert()
@@ -137,18 +138,18 @@ func TestBadgeSplits(t *testing.T) {
 	m.Badge = &three
 	ts := targets(5)
 	ts[1].Badge, ts[3].Badge = &zero, &zero
-	for i, r := range l.open().Send(context.Background(), m, ts) {
+	for i, r := range l.Open().Send(context.Background(), m, ts) {
 		if r.Outcome != push.Accepted {
 			t.Errorf("%d: %+v", i, r)
 		}
 	}
-	for _, got := range l.inbox.List() {
+	for _, got := range l.Inbox.List() {
 		none := got.Token == ts[1].Token || got.Token == ts[3].Token
 		if strings.Contains(string(got.Payload), `"addBadge":true`) == none {
 			t.Errorf("%s: %s", got.Token, got.Payload)
 		}
 	}
-	if n := l.sim.Requests(); n != 4 {
+	if n := l.Sim.Requests(); n != 4 {
 		t.Errorf("%d requests, want two batches", n)
 	}
 }
@@ -158,10 +159,10 @@ func TestBadgeSplits(t *testing.T) {
 func TestStableID(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	id := func(ts []push.Target) any {
 		s.Send(context.Background(), alert(), ts)
-		return l.last()["requestId"]
+		return lab.Last[map[string]any](l)["requestId"]
 	}
 	if a, b := id(targets(3)), id(targets(3)); a != b || a == "" {
 		t.Errorf("%v then %v", a, b)

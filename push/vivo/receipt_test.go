@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hongyan/push"
+	"hongyan/push/pushtest/lab"
 	"hongyan/push/vivo"
 	"hongyan/sandbox"
 )
@@ -34,7 +35,7 @@ func TestReceiptRoundTrip(t *testing.T) {
 	})
 	m := alert()
 	m.ReceiptURL = server.URL + "/r/abc"
-	sent := l.open(func(o *push.Options) { o.Now = noon }).Send(context.Background(), m, targets(1))[0]
+	sent := l.OpenBut(func(o *push.Options) { o.Now = noon }).Send(context.Background(), m, targets(1))[0]
 	select {
 	case report := <-got:
 		want := push.Receipt{Ref: "ref0", VendorID: sent.VendorID, Token: target(0).Token, Event: push.EventArrived, Code: "0", At: noon()}
@@ -50,13 +51,13 @@ func TestReceiptRoundTrip(t *testing.T) {
 func TestNoReceiptInTestMode(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.fields["push_mode"] = "1"
+	l.Fields["push_mode"] = "1"
 	m := alert()
 	m.ReceiptURL = "https://push.example.com/r/abc"
-	if r := l.open().Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted {
+	if r := l.Open().Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted {
 		t.Fatalf("%+v", r)
 	}
-	if got := l.last(); got["extra"] != nil || got["pushMode"] != 1.0 {
+	if got := lab.Last[map[string]any](l); got["extra"] != nil || got["pushMode"] != 1.0 {
 		t.Errorf("%v", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"hongyan/push"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/push/vivo"
 	"hongyan/sandbox"
 )
@@ -33,11 +34,11 @@ func TestCodes(t *testing.T) {
 			continue // ends well, see TestBatchesUsedUp
 		}
 		l := newLab(t, func(c *sandbox.Config) { c.Now = noon })
-		s := l.open(func(o *push.Options) { o.Now = noon })
+		s := l.OpenBut(func(o *push.Options) { o.Now = noon })
 		if code != "10200" && code != "10201" { // of the token service alone
 			s.Send(context.Background(), alert(), targets(1)) // fetches the token
 		}
-		l.mix(code)
+		l.Say(code, 0)
 		for _, n := range []int{1, 3} {
 			for i, r := range s.Send(context.Background(), alert(), targets(n)) {
 				want := code
@@ -65,8 +66,8 @@ func TestCodes(t *testing.T) {
 func TestUnknownCode(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.mix("10099")
-	r := l.open().Send(context.Background(), alert(), targets(1))[0]
+	l.Say("10099", 0)
+	r := l.Open().Send(context.Background(), alert(), targets(1))[0]
 	if r.Outcome != push.BadMessage || r.Code != "10099" || !strings.Contains(r.Text, "refused by the settings") {
 		t.Errorf("%+v", r)
 	}
@@ -80,22 +81,22 @@ func TestBatchesUsedUp(t *testing.T) {
 	now := noon()
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	l := newLab(t, func(c *sandbox.Config) { c.Now = clock })
-	s := l.open(func(o *push.Options) { o.Now = clock })
-	l.mix("10252")
+	s := l.OpenBut(func(o *push.Options) { o.Now = clock })
+	l.Say("10252", 0)
 	send := func() int {
 		t.Helper()
-		before := l.sim.Requests()
+		before := l.Sim.Requests()
 		for _, r := range s.Send(context.Background(), alert(), targets(5)) {
 			if r.Outcome != push.Accepted || r.VendorID == "" {
 				t.Errorf("%+v", r)
 			}
 		}
-		return l.sim.Requests() - before
+		return l.Sim.Requests() - before
 	}
 	if n := send(); n != 1+5 {
 		t.Errorf("%d requests, want one refused batch and five pushes", n)
 	}
-	l.mix("")
+	l.Say("", 0)
 	if n := send(); n != 5 {
 		t.Errorf("%d requests later that day, want five pushes", n)
 	}
@@ -111,17 +112,17 @@ func TestBatchesUsedUp(t *testing.T) {
 func TestDayUsedUp(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
-	l.mix("10252")
+	s := l.Open()
+	l.Say("10252", 0)
 	s.Send(context.Background(), alert(), targets(2)) // from now on single pushes
-	l.mix("10070")
-	before := l.sim.Requests()
+	l.Say("10070", 0)
+	before := l.Sim.Requests()
 	for i, r := range s.Send(context.Background(), alert(), targets(500)) {
 		if r.Outcome != push.Throttled || r.Code != "10070" || r.RetryAfter < time.Minute {
 			t.Fatalf("%d: %+v", i, r)
 		}
 	}
-	if n := l.sim.Requests() - before; n > 16 {
+	if n := l.Sim.Requests() - before; n > 16 {
 		t.Errorf("%d requests after the quota's end", n)
 	}
 }
@@ -133,10 +134,10 @@ func TestOrder(t *testing.T) {
 	ts := targets(2300)
 	codes := map[int]string{0: "user_1", 999: "user_2", 1000: "user_3", 1999: "10302", 2000: "user_4", 2299: "user_1"}
 	for i, code := range codes {
-		l.kill(ts[i].Token, code)
+		l.Kill(ts[i].Token, code)
 	}
 	ts[7].Token, ts[2298].Token = "x", "a token"
-	rs := l.open().Send(context.Background(), alert(), ts)
+	rs := l.Open().Send(context.Background(), alert(), ts)
 	for i, r := range rs {
 		want, code := push.Accepted, ""
 		switch {
@@ -151,10 +152,10 @@ func TestOrder(t *testing.T) {
 			t.Errorf("target %d: %+v, want %v %s", i, r, want, code)
 		}
 	}
-	if n := l.sim.Requests(); n != 6 {
+	if n := l.Sim.Requests(); n != 6 {
 		t.Errorf("%d requests, want three batches of two", n)
 	}
-	if n := len(l.inbox.List()); n != 2298 {
+	if n := len(l.Inbox.List()); n != 2298 {
 		t.Errorf("%d pushes recorded", n)
 	}
 }
@@ -163,10 +164,10 @@ func TestOrder(t *testing.T) {
 func TestTokenRefresh(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	s.Send(context.Background(), alert(), targets(1))
-	l.sim.Revoke()
-	before := l.sim.Fetches()
+	l.Sim.Revoke()
+	before := l.Sim.Fetches()
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -176,7 +177,7 @@ func TestTokenRefresh(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := l.sim.Fetches() - before; n != 1 {
+	if n := l.Sim.Fetches() - before; n != 1 {
 		t.Errorf("%d tokens fetched", n)
 	}
 }
@@ -185,15 +186,15 @@ func TestTokenRefresh(t *testing.T) {
 func TestAuthRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	s := l.open()
+	s := l.Open()
 	s.Send(context.Background(), alert(), targets(1))
-	l.mix("10000")
-	before := l.sim.Requests()
+	l.Say("10000", 0)
+	before := l.Sim.Requests()
 	r := s.Send(context.Background(), alert(), targets(1))[0]
 	if r.Outcome != push.BadCredential || r.Code != "10000" {
 		t.Errorf("%+v", r)
 	}
-	if n := l.sim.Requests() - before; n > 2 {
+	if n := l.Sim.Requests() - before; n > 2 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -203,23 +204,23 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	for name, change := range map[string]func(*push.Options){
-		"secret": func(*push.Options) { l.fields["app_secret"] = "another-secret-of-nobody" },
+		"secret": func(*push.Options) { l.Fields["app_secret"] = "another-secret-of-nobody" },
 		"clock":  func(o *push.Options) { o.Now = func() time.Time { return time.Now().Add(11 * time.Minute) } },
-		"app id": func(*push.Options) { l.fields["app_id"] = "105613228" },
+		"app id": func(*push.Options) { l.Fields["app_id"] = "105613228" },
 	} {
-		l.fields = map[string]string{"app_id": "105613227", "app_key": l.fields["app_key"], "app_secret": secretOfLab}
-		r := l.open(change).Check(context.Background())
+		l.Fields = map[string]string{"app_id": "105613227", "app_key": l.Fields["app_key"], "app_secret": secretOfLab}
+		r := l.OpenBut(change).Check(context.Background())
 		if r.Outcome != push.BadCredential || r.Code != "10000" {
 			t.Errorf("%s: %+v", name, r)
 		}
 		pushtest.AssertNoSecret(t, []string{secretOfLab, "another-secret-of-nobody"}, r)
 	}
-	l.fields = map[string]string{"app_id": "105613227", "app_key": l.fields["app_key"], "app_secret": secretOfLab}
-	l.mix("500")
-	if r := l.open().Check(context.Background()); r.Outcome != push.Retry {
+	l.Fields = map[string]string{"app_id": "105613227", "app_key": l.Fields["app_key"], "app_secret": secretOfLab}
+	l.Say("500", 0)
+	if r := l.Open().Check(context.Background()); r.Outcome != push.Retry {
 		t.Errorf("%+v", r)
 	}
-	if n := l.inbox.Total(); n != 0 {
+	if n := l.Inbox.Total(); n != 0 {
 		t.Errorf("a check sent %d pushes", n)
 	}
 }
@@ -228,35 +229,21 @@ func TestCheck(t *testing.T) {
 func TestClass(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.fields["classification"], l.fields["category"] = "0", "IM"
-	_, err := vivo.Spec().Inspect(l.fields, "", time.Now())
+	l.Fields["classification"], l.Fields["category"] = "0", "IM"
+	_, err := vivo.Spec().Inspect(l.Fields, "", time.Now())
 	var fe *push.FieldError
 	if !errors.As(err, &fe) || fe.Field != "category" {
 		t.Errorf("%v", err)
 	}
 	for category, want := range map[string]string{"SOCIAL": "SOCIAL", "": ""} {
-		l.fields["category"] = category
-		if r := l.open().Send(context.Background(), alert(), targets(1))[0]; r.Outcome != push.Accepted {
+		l.Fields["category"] = category
+		if r := l.Open().Send(context.Background(), alert(), targets(1))[0]; r.Outcome != push.Accepted {
 			t.Errorf("%+v", r)
 		}
-		if got := l.last()["category"]; got != want && (want != "" || got != nil) {
+		if got := lab.Last[map[string]any](l)["category"]; got != want && (want != "" || got != nil) {
 			t.Errorf("category %v, want %q", got, want)
 		}
 	}
-}
-
-// last is the body of the push recorded last.
-func (l *lab) last() map[string]any {
-	l.Helper()
-	all := l.inbox.List()
-	if len(all) == 0 {
-		l.Fatal("nothing recorded")
-	}
-	var out map[string]any
-	if err := json.Unmarshal(all[len(all)-1].Payload, &out); err != nil {
-		l.Fatal(err)
-	}
-	return out
 }
 
 // TestOneBadForAll: a batch refused because of a regId that vivo does not name is sent
@@ -274,7 +261,7 @@ func TestOneBadForAll(t *testing.T) {
 	}))
 	defer server.Close()
 	l := newLab(t)
-	s := l.open(func(o *push.Options) {
+	s := l.OpenBut(func(o *push.Options) {
 		o.Endpoint, o.RootCAs = server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	})
 	rs := s.Send(context.Background(), alert(), targets(3))

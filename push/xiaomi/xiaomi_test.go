@@ -15,17 +15,18 @@ import (
 
 	"hongyan/push"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/push/xiaomi"
 	"hongyan/sandbox"
 )
 
 // TestCodes has the simulator give every code of the documents in turn.
 func TestCodes(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
+	l := newLab(t)
 	// 23:30 in Shanghai: the daily quota starts anew in half an hour.
-	o := l.options()
+	o := l.Options()
 	o.Now = func() time.Time { return time.Date(2026, 3, 1, 15, 30, 0, 0, time.UTC) }
-	s := l.open(t, o)
+	s := l.OpenWith(o)
 	rows := []struct {
 		codes     string
 		outcome   push.Outcome
@@ -44,7 +45,7 @@ func TestCodes(t *testing.T) {
 	for _, row := range rows {
 		for code := range strings.FieldsSeq(row.codes) {
 			seen[code] = true
-			l.answer(t, code, 0)
+			l.Say(code, 0)
 			r := s.Send(context.Background(), hello(), targets(1))[0]
 			if r.Outcome != row.outcome || r.Code != code || r.RetryAfter != row.wait || r.KeepToken != row.keepToken || r.Text == "" {
 				t.Errorf("code %s: %+v", code, r)
@@ -113,12 +114,12 @@ func TestUnknownAnswers(t *testing.T) {
 }
 
 func TestBatchKeepsOrder(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	ts := targets(2500)
 	for i := range ts {
 		if i%7 == 3 {
-			l.kill(t, ts[i].Token, "10029")
+			l.Kill(ts[i].Token, "10029")
 		}
 		if i%2 == 1 {
 			ts[i].Topic = topic + ".beta"
@@ -133,10 +134,10 @@ func TestBatchKeepsOrder(t *testing.T) {
 			t.Errorf("target %d: %+v, want accepted", i, r)
 		}
 	}
-	if n := l.sim.Requests(); n != 4 { // 1250 of each package
+	if n := l.Sim.Requests(); n != 4 { // 1250 of each package
 		t.Errorf("%d requests, want 4", n)
 	}
-	for _, got := range l.inbox.List() {
+	for _, got := range l.Inbox.List() {
 		n, _ := strconv.Atoi(got.Token[len(got.Token)-11 : len(got.Token)-1])
 		if want := ts[n].Topic; got.Topic != want {
 			t.Fatalf("target %d went to %s", n, got.Topic)
@@ -169,16 +170,16 @@ func TestWholeRefusalFindsTheTarget(t *testing.T) {
 
 func TestMessageFields(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	l := newLab(t, sandbox.Config{})
-	o := l.options()
+	l := newLab(t)
+	o := l.Options()
 	o.Now = func() time.Time { return now }
-	s := l.open(t, o)
+	s := l.OpenWith(o)
 	send := func(m push.Message, tg push.Target) map[string]string {
 		t.Helper()
 		if r := s.Send(context.Background(), m, []push.Target{tg})[0]; r.Outcome != push.Accepted {
 			t.Fatalf("%+v", r)
 		}
-		return l.last(t)
+		return lab.Last[map[string]string](l)
 	}
 	tg := target(1)
 	tg.Ref = "bWVzc2FnZQ"
@@ -237,42 +238,42 @@ func TestMessageFields(t *testing.T) {
 
 // TestSizeIsJudgedToTheByte: what fits is taken by the vendor, a byte more is not sent.
 func TestSizeIsJudgedToTheByte(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	s := l.open(t, l.options())
+	l := newLab(t)
+	s := l.Open()
 	for over, want := range map[int]push.Outcome{0: push.Accepted, 1: push.BadMessage} {
-		before := l.sim.Requests()
+		before := l.Sim.Requests()
 		m := push.Message{Kind: push.Alert, Title: "12345", Body: "67890"}
 		m.Data = map[string]any{"d": strings.Repeat("x", 4096-10-len(`{"d":""}`)+over)}
 		r := s.Send(context.Background(), m, targets(1))[0]
-		if r.Outcome != want || over == 1 && (r.Code != push.CodeTooLarge || l.sim.Requests() != before) {
+		if r.Outcome != want || over == 1 && (r.Code != push.CodeTooLarge || l.Sim.Requests() != before) {
 			t.Errorf("%d over: %+v", over, r)
 		}
 	}
 }
 
 func TestWrongKeys(t *testing.T) {
-	l := newLab(t, sandbox.Config{})
-	l.fields["app_secret"] = "another-secret-of-somebody"
-	if r := l.open(t, l.options()).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "21301" {
+	l := newLab(t)
+	l.Fields["app_secret"] = "another-secret-of-somebody"
+	if r := l.Open().Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "21301" {
 		t.Errorf("wrong secret: %+v", r)
 	}
-	l.fields["app_secret"] = secret
-	o := l.options()
+	l.Fields["app_secret"] = secret
+	o := l.Options()
 	o.Topic = "im.hongyan.other"
-	if r := l.open(t, o).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "22022" {
+	if r := l.OpenWith(o).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "22022" {
 		t.Errorf("wrong package: %+v", r)
 	}
-	l.fields["channel_id"] = "unknown"
-	if r := l.open(t, l.options()).Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "27001" {
+	l.Fields["channel_id"] = "unknown"
+	if r := l.Open().Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "27001" {
 		t.Errorf("wrong channel: %+v", r)
 	}
-	l.fields["channel_id"] = ""
-	if r := l.open(t, l.options()).Check(context.Background()); r.Outcome != push.Accepted {
+	l.Fields["channel_id"] = ""
+	if r := l.Open().Check(context.Background()); r.Outcome != push.Accepted {
 		t.Errorf("good keys: %+v", r)
 	}
 	m := hello()
 	m.ReceiptURL = "https://push.example.com/not-registered"
-	if r := l.open(t, l.options()).Send(context.Background(), m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != "65038" {
+	if r := l.Open().Send(context.Background(), m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != "65038" {
 		t.Errorf("receipt address that is not registered: %+v", r)
 	}
 	for field, bad := range map[string]string{"app_secret": "short", "region": "mars", "app_id": "abc"} {
@@ -300,13 +301,13 @@ func TestReceipts(t *testing.T) {
 	}))
 	defer srv.Close()
 	now := time.UnixMilli(1772366400123).UTC()
-	l := newLab(t, sandbox.Config{Receipts: srv.Client(), Now: func() time.Time { return now }})
+	l := newLab(t, func(c *sandbox.Config) { c.Receipts, c.Now = srv.Client(), func() time.Time { return now } })
 	for event, code := range map[push.ReceiptEvent]string{
 		push.EventArrived: "1", push.EventClicked: "2", push.EventUninstalled: "16", push.EventNotifyOff: "32",
 		push.EventOther: "64", push.EventDropped: "128", push.EventExpired: "1024",
 	} {
 		p := sandbox.Delivered{URL: srv.URL, Param: "cmVm", Token: target(1).Token, VendorID: "sdm7"}
-		if err := l.sim.Report(context.Background(), p, event); err != nil {
+		if err := l.Sim.Report(context.Background(), p, event); err != nil {
 			t.Fatal(err)
 		}
 		want := push.Receipt{Ref: "cmVm", VendorID: "sdm7", Token: p.Token, Event: event, Code: code, At: now}

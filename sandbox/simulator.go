@@ -3,9 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -55,59 +53,6 @@ func Channels() []push.Channel {
 		out = append(out, c)
 	}
 	return out
-}
-
-// Account is an app at a vendor, as the vendor knows it.
-type Account struct {
-	// ID is what requests name the app by: app id, project id or client id.
-	ID string
-	// Fields are what the vendor gave the app, under the channel's own field keys.
-	Fields map[string]string
-	// Packages limits the app to package names; empty for any.
-	Packages []string
-	// ReceiptURL is the address entered in the vendor's console, "" for none.
-	ReceiptURL string
-}
-
-// Accounts finds an app by its id; false when there is none. An error is a fault of
-// the lookup, which a simulator answers as an internal error.
-type Accounts interface {
-	Account(ctx context.Context, id string) (Account, bool, error)
-}
-
-// MemoryAccounts is an Accounts in memory, safe for concurrent use.
-type MemoryAccounts struct {
-	mu sync.RWMutex
-	m  map[string]Account
-}
-
-// Add registers an app, replacing one of the same id.
-func (m *MemoryAccounts) Add(a Account) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.m == nil {
-		m.m = map[string]Account{}
-	}
-	m.m[a.ID] = a
-}
-
-// Account implements Accounts.
-func (m *MemoryAccounts) Account(_ context.Context, id string) (Account, bool, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	a, ok := m.m[id]
-	return a, ok, nil
-}
-
-// Delivered is an accepted push that a receipt can be about.
-type Delivered struct {
-	Account  Account
-	Token    string
-	VendorID string
-	// URL and Param are the receipt address and parameter that the message brought;
-	// the address is the account's own where it brought none.
-	URL, Param string
-	At         time.Time
 }
 
 // Config describes a simulator. The zero value of everything but Channel listens on a
@@ -345,72 +290,4 @@ func (s *Simulator) Close() error {
 		return nil
 	}
 	return err
-}
-
-// The rest is what vendors are built from.
-
-// settingsOf returns the settings for a request to a token.
-func (s *Simulator) settingsOf(ctx context.Context, token string) Settings {
-	if s.cfg.SettingsFor != nil && token != "" {
-		if set, ok := s.cfg.SettingsFor(ctx, token); ok {
-			return set
-		}
-	}
-	return *s.settings.Load()
-}
-
-// hold keeps an answer back as long as the settings say. When the caller is gone
-// meanwhile it ends the handler.
-func (s *Simulator) hold(ctx context.Context, set Settings) time.Duration {
-	d := set.latency()
-	if d <= 0 {
-		return 0
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return d
-	case <-ctx.Done():
-	case <-s.ctx.Done():
-	}
-	// As in serveHTTP: nothing may be read as an answer.
-	panic(http.ErrAbortHandler)
-}
-
-// tokenCode is what is wrong with a device token, "" for nothing.
-func (s *Simulator) tokenCode(ctx context.Context, topic, token string) (TokenState, error) {
-	return s.cfg.Tokens.Token(ctx, topic, token)
-}
-
-// issue hands out an access token for an account.
-func (s *Simulator) issue(account string, life time.Duration) string {
-	var b [24]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	token := hex.EncodeToString(b[:])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.access[token] = access{account, s.cfg.Now().Add(life)}
-	s.fetches++
-	return token
-}
-
-// bearer returns whose access token this is; known is false for one that was never
-// handed out, live for one that has ended.
-func (s *Simulator) bearer(token string) (account string, known, live bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, ok := s.access[token]
-	return a.account, ok, ok && s.cfg.Now().Before(a.until)
-}
-
-// record notes a push; every one before its answer goes out.
-func (s *Simulator) record(ctx context.Context, r Received) {
-	r.Channel = s.cfg.Channel
-	if r.At.IsZero() {
-		r.At = s.cfg.Now().UTC()
-	}
-	if s.cfg.Recorder != nil {
-		s.cfg.Recorder.Record(ctx, r)
-	}
 }

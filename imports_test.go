@@ -35,10 +35,10 @@ func mayImport() map[string][]string {
 		"push/pushtest": {"push"},
 		// What the vendors' tests share: a simulator and a sender that meet.
 		"push/pushtest/lab": {"push", "push/pushtest", "sandbox"},
-		"sandbox/...":   {"sandbox/...", "push"},
-		"static/...":    {},
-		"bench":         {"..."}, // a tool beside the program: it measures all of it
-		"internal/...":  {},      // what tests share
+		"sandbox/...":       {"sandbox/...", "push"},
+		"static/...":        {},
+		"bench":             {"..."}, // a tool beside the program: it measures all of it
+		"internal/...":      {},      // what tests share
 	}
 }
 

@@ -35,8 +35,8 @@ type SendConfig struct {
 	Platform         string
 	Package          string // Android package or Apple bundle id
 	Name             string // the product's, which phones may show
-	Deleted          bool // never set here, where a deleted app is NotFound
-	Sandbox          bool // only credentials of EnvironmentSandbox, through the simulators
+	Deleted          bool   // never set here, where a deleted app is NotFound
+	Sandbox          bool   // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
 	TextMode         string
 	Merge            time.Duration // 会话合并, 0 for off

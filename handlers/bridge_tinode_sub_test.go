@@ -42,6 +42,31 @@ func channelMessage(channel, seq, from string) string {
 	return string(b)
 }
 
+func FuzzTinodeSub(f *testing.F) {
+	for _, seed := range []string{
+		`{"channel":"chnA","devices":["a","b"],"unsub":false}`, `{"channels":["chnA","chnB"],"device":"a","unsub":true}`,
+		`{"channels":7,"device":null}`, `{"channels":[null,1,{}],"devices":["\xff"]}`, `[]`, `null`, "\x1f\x8b",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var s tinodeSubscription
+		if decodeJSON(body, &s) != nil {
+			return
+		}
+		c, err := s.change()
+		if err != nil {
+			if e := apiErrorOf(err); e.status != 400 {
+				t.Fatalf("answered with %d", e.status)
+			}
+			return
+		}
+		if len(c.Tokens) == 0 || len(c.Topics) == 0 || min(len(c.Tokens), len(c.Topics)) != 1 || max(len(c.Tokens), len(c.Topics)) > maxTinodeDevices {
+			t.Fatalf("%d devices, %d channels", len(c.Tokens), len(c.Topics))
+		}
+	})
+}
+
 func TestTinodeChannels(t *testing.T) {
 	t.Parallel()
 	eachMachine(t, "tinode", Rates{}, func(t *testing.T, s *machineSite) {

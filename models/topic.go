@@ -48,6 +48,9 @@ func (s *Store) ChangeTopics(ctx context.Context, in Ingest, c TopicChange) ([]T
 type topicRoom struct{ ofDevice, ofApp int }
 
 func (s *Store) changeTopics(ctx context.Context, in Ingest, c TopicChange, room topicRoom) ([]TopicFate, error) {
+	if len(c.Topics) == 0 || len(c.Tokens) == 0 {
+		return nil, nil
+	}
 	tokens := slices.Compact(slices.Sorted(slices.Values(c.Tokens)))
 	found, err := s.locate(ctx, in, tokens)
 	if err != nil {

@@ -82,13 +82,13 @@ func TestTitles(t *testing.T) {
 		{"macos", "Order 17", "", "", [2]string{"Order 17", ""}},
 	} {
 		it := models.Item{Message: models.Message{ID: "m", Kind: models.KindAlert}, Content: models.Content{Title: c.title, Speaker: c.speaker, Body: c.body}}
-		got := compose(&it, &models.SendConfig{Name: "My app", Platform: c.platform, TextMode: models.TextFull})
+		got := compose(&it, &models.SendConfig{Name: "My app", Platform: c.platform, TextMode: models.TextFull}, "m")
 		if [2]string{got.Title, got.Body} != c.want {
 			t.Errorf("%s %q %q %q: %q, want %q", c.platform, c.title, c.speaker, c.body, []string{got.Title, got.Body}, c.want)
 		}
 	}
 	it := models.Item{Message: models.Message{ID: "m", Kind: models.KindSilent}}
-	if got := compose(&it, &models.SendConfig{Name: "My app", Platform: "android"}); got.Title != "" {
+	if got := compose(&it, &models.SendConfig{Name: "My app", Platform: "android"}, "m"); got.Title != "" {
 		t.Errorf("a silent push has the title %q", got.Title)
 	}
 }

@@ -20,7 +20,7 @@ type IngestStore interface {
 	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
 	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
-	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
+	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time, may func(models.Ingest) bool) (int, error)
 	UserTokens(ctx context.Context, in models.Ingest, account string) ([]models.UserToken, error)
 	AddUserToken(ctx context.Context, in models.Ingest, account string, token models.UserToken) error
 	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)

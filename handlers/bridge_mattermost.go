@@ -246,7 +246,9 @@ func (h *ingestHandler) mattermostAckNamed(p mattermostProxy) echo.HandlerFunc {
 			return h.refuse(c, p, tooMany())
 		}
 		return h.acknowledged(c, p, func(id string, at time.Time) error {
-			_, err := h.Ingest.AcknowledgeNamed(c.Request().Context(), p.bridge().ID, id, at)
+			_, err := h.Ingest.AcknowledgeNamed(c.Request().Context(), p.bridge().ID, id, at, func(in models.Ingest) bool {
+				return addressAllowed(in.AllowIPs(), c.RealIP())
+			})
 			return err
 		})
 	}

@@ -143,7 +143,7 @@ func parseOpenIMHook(r ingestRequest) (intake, error) {
 		return in, fieldError("required", "callbackCommand")
 	}
 	kind, _ := f.num("contentType")
-	if command != openIMBefore || kind == oimTyping {
+	if command != openIMBefore || kind == oimTyping || f.quiet() {
 		in.drop(models.IngestSkipped, 1)
 		return in, nil
 	}
@@ -158,6 +158,18 @@ func parseOpenIMHook(r ingestRequest) (intake, error) {
 	in.fault = fault
 	addressAll(&in, &base, to)
 	return in, nil
+}
+
+// quiet reports whether the sender asked for no push. OpenIM's own servers then do not
+// ask either; those that were changed, and middlemen, may.
+func (f jsonFields) quiet() bool {
+	info := f.object("offlinePushInfo")
+	for _, name := range []string{"notPush", "notOfflinePush", "isOnlineOnly"} {
+		if f.is(name, 1) || info.is(name, 1) {
+			return true
+		}
+	}
+	return false
 }
 
 func openIMMessage(f jsonFields, language string) (models.Incoming, string) {

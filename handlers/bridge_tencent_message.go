@@ -27,7 +27,8 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 		body = models.GenericText(r.language)
 	}
 	ext := info.text("Ext")
-	sound := timSound(firstText(apns.text("Sound"), info.text("iOSSound"), android.text("Sound")))
+	ring, own := android.text("Sound"), firstText(apns.text("Sound"), info.text("iOSSound"))
+	sound := timSound(firstText(ring, own))
 	if info == nil {
 		ext = custom.ext
 		sound = timSound(custom.sound)
@@ -44,6 +45,9 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 	}
 	fitContent(&m.Content)
 	in.note(timData(&m, f, info, ext))
+	if other := apns.text("Title"); other != "" && other != title || own != "" && own != ring {
+		m.IOS = &models.Variant{Title: cutRunes(oneLine(firstText(other, title)), models.MaxTitleRunes), Sound: timSound(firstText(own, ring))}
+	}
 	return m, true
 }
 
@@ -61,10 +65,21 @@ func timData(m *models.Incoming, f, info jsonFields, ext string) string {
 	d.add("cloud_custom_data", f.text("CloudCustomData"))
 	d.add("android", android.rest("Sound"))
 	d.add("apns", apns.rest("Sound", "Title", "SubTitle", "Image", "BadgeMode", "MutableContent", "InterruptionLevel"))
+	d.add("tim", f.rest(timKnown()...))
 	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "AndroidInfo", "ApnsInfo", "iOSSound", "iOSInterruptionLevel",
 		"ignoreIOSBadge", "disablePush", "DisablePush"))
 	m.Content.Data = d.m
 	return d.fault()
+}
+
+// timKnown lists the fields of commands and callbacks that are read, shown or of no use
+// to the app; it gets the others as they came.
+func timKnown() []string {
+	return []string{
+		"CallbackCommand", "SyncOtherMachine", "From_Account", "Operator_Account", "To_Account", "MsgLifeTime", "MsgSeq", "MsgRandom", "Random", "MsgTimeStamp",
+		"MsgTime", "MsgKey", "MsgId", "ForbidCallbackControl", "SendMsgControl", "MsgBody", "CloudCustomData", "OfflinePushInfo", "GroupId", "Type",
+		"GroupAtInfo", "MsgPriority", "OnlineOnlyFlag", "SendMsgResult", "ErrorInfo", "UnreadMsgNum", "EventTime", "DataId", "Condition",
+	}
 }
 
 // note keeps the first fault for the log.

@@ -81,7 +81,7 @@ func TestTencentREST(t *testing.T) {
 	want := models.Incoming{
 		SourceID: one.messages[0].SourceID, Kind: models.KindAlert, Account: "bob", Sender: "alice", Conversation: "alice", ExpiresAt: testNow().Add(time.Hour),
 		Content: models.Content{
-			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "apns.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
+			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "android.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
 			Data: map[string]any{
 				"ext": `{"entity":{"k":"v"}}`, "sender": "alice", "image": "https://example.com/image.png", "cloud_custom_data": "your cloud custom data",
 				"android": map[string]any{
@@ -90,6 +90,7 @@ func TestTencentREST(t *testing.T) {
 				},
 			},
 		},
+		IOS: &models.Variant{Title: "apns title", Sound: "apns.mp3"}, // ApnsInfo.Title overrides the top Title
 	}
 	if d := cmp.Diff([]models.Incoming{want}, one.messages); d != "" || call.msgKey != "93847636_1287657_1669872112" {
 		t.Errorf("sendmsg %s (-want +got)\n%s", call.msgKey, d)

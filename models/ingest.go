@@ -29,9 +29,10 @@ type Ingest struct {
 
 // ingestTarget is one app that the IM app is authorized to push to.
 type ingestTarget struct {
-	scope   AppScope
-	planID  int64
-	sandbox bool
+	scope    AppScope
+	planID   int64
+	platform string
+	sandbox  bool
 }
 
 // IMAppID returns the IM app's id.
@@ -186,10 +187,10 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 func (s *Store) ingestTargets(ctx context.Context, imAppID int64) ([]ingestTarget, error) {
 	var rows []struct {
 		AppID, PlanID, AccountID int64
-		Region                   string
+		Region, Platform         string
 		Sandbox                  bool
 	}
-	err := s.read(ctx).Raw(`SELECT z.app_id, z.plan_id, p.account_id, p.region, p.sandbox
+	err := s.read(ctx).Raw(`SELECT z.app_id, z.plan_id, p.account_id, p.region, p.platform, p.sandbox
 		FROM authorizations z JOIN apps p ON p.id = z.app_id
 		WHERE z.im_app_id = ? AND z.released_at IS NULL AND p.deleted_at IS NULL
 		ORDER BY z.id`, imAppID).Scan(&rows).Error
@@ -204,7 +205,7 @@ func (s *Store) ingestTargets(ctx context.Context, imAppID int64) ([]ingestTarge
 		}
 		targets = append(targets, ingestTarget{
 			scope:  AppScope{appID: r.AppID, accountID: r.AccountID, db: db},
-			planID: r.PlanID, sandbox: r.Sandbox,
+			planID: r.PlanID, platform: r.Platform, sandbox: r.Sandbox,
 		})
 	}
 	return targets, nil

@@ -188,7 +188,7 @@ func (h *ingestHandler) read(c echo.Context, p protocol, in models.Ingest) (inta
 	if err != nil {
 		return intake{}, err
 	}
-	r.sdkAppID = in.SDKAppID()
+	r.sdkAppID, r.sdkKey = in.SDKAppID(), in.SDKKey()
 	return p.parse(r)
 }
 

@@ -17,7 +17,8 @@ import (
 // callbacks, sent to the address itself, and its REST commands (v4/…) below the
 // address, from a server that used to call Tencent. Callbacks do not say who is
 // offline; join finds that out from State.StateChange, which came before. REST commands
-// carry a UserSig made with the address's secret as key; callbacks may be signed with
+// carry a UserSig made with the IM app's SecretKey, or without one with the address's
+// secret as key; callbacks may be signed with
 // it as token. HTTP says 200 to whatever concerns a command, the body says the rest.
 type tencentIM struct{}
 

@@ -294,6 +294,15 @@ func TestTencentUserSig(t *testing.T) {
 			t.Errorf("%s: %v, want %d", c.name, err, c.number)
 		}
 	}
+	// An IM app with a SecretKey of its own is signed for with that alone.
+	for key, number := range map[string]int{"own-secret-key": 0, testIngestSecret: 70009} {
+		r := timREST(t, timSendMsg, timMessageBody(t, nil))
+		r.sdkKey = "own-secret-key"
+		r.query.Set("usersig", packUserSig(t, goodUserSig(key, testSDKAppID, now)))
+		if _, err := (tencentIM{}).parse(r); (err == nil) != (number == 0) || err != nil && timErrorCode(r.below, apiErrorOf(err)) != number {
+			t.Errorf("with a key of its own, signed with %q: %v, want %d", key, err, number)
+		}
+	}
 	// A small text that unpacks to a lot.
 	var b bytes.Buffer
 	z := zlib.NewWriter(&b)

@@ -23,6 +23,7 @@ type Ingest struct {
 	contentDays int
 	language    string
 	addressing  string
+	sdkKey      Secret
 	sample      bool
 	targets     []ingestTarget
 }
@@ -165,8 +166,9 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 		AllowIPs             string `gorm:"column:allow_ips"`
 		ContentDays          int
 		Language, Addressing string
+		SealedSDKKey         []byte `gorm:"column:sdk_key"`
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, a.content_days, a.language
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, i.sdk_key, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE (`+cond+`) AND i.deleted_at IS NULL
 		LIMIT 1`, args...).Take(&im).Error
@@ -179,6 +181,13 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 	in := Ingest{
 		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, allowIPs: im.AllowIPs,
 		contentDays: im.ContentDays, language: im.Language, addressing: im.Addressing,
+	}
+	if len(im.SealedSDKKey) > 0 {
+		key, err := s.open(im.SealedSDKKey, sdkKeyPlace(im.ID))
+		if err != nil {
+			return Ingest{}, fmt.Errorf("models: ingest: sdk key: %w", err)
+		}
+		in.sdkKey = Secret(key)
 	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)
 	return in, err

@@ -18,6 +18,7 @@ import (
 type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
 	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
+	NobodysIngest() models.Ingest
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
 	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
 	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time, may func(models.Ingest) bool) (int, error)

@@ -59,7 +59,7 @@ func TestIMAppPages(t *testing.T) {
 			t.Error("a SecretKey with a space has no message, or is shown")
 		}
 		v.Submit(page+"/edit", "sdk_key", " existing-secret-key ").To(page).HasNot("existing-secret-key")
-		v.Get(page+"/edit").Has("已保存，不再显示").HasNot("existing-secret-key")
+		v.Get(page + "/edit").Has("已保存，不再显示").HasNot("existing-secret-key")
 		v.Submit(page+"/edit", "name", "Whale Chat").To(page)
 		if m, err := s.Store.IMAppByID(t.Context(), owner, s.onlyIMApp(t, owner)); err != nil || !m.HasSDKKey() {
 			t.Errorf("an empty field forgets the SecretKey: %v", err)

@@ -26,7 +26,7 @@ func TestUnknownFieldsArePassedOn(t *testing.T) {
 		want map[string]any
 	}{
 		{"matrix/future.json", matrixGateway{}, tokenRequest(nil), map[string]any{
-			"event_id": "$f1", "room_id": "!g:example.org", "user_is_target": false, "org.example.thread": map[string]any{"root": "$r1"},
+			"event_id": "$f1", "room_id": "!g:example.org", "user_is_target": false, "org.example.thread": map[string]any{"root": "$r1"}, "a_number": "9007199254740993",
 		}},
 		{"wukongim/v2_topic.json", wukongIM{}, wkRequest(wkOffline, nil), map[string]any{
 			"channel_id": "c1@t1", "channel_type": int64(5), "message_id": "2124668323860844600",
@@ -114,6 +114,17 @@ func TestTencentPushesWithoutNumber(t *testing.T) {
 	// With a number it is the number that counts, whatever the request's is.
 	if a, b := id(timAll, "rest_all.json", "7"), id(timAll, "rest_all.json", "8"); a != b {
 		t.Errorf("im_push: %s and %s", a, b)
+	}
+}
+
+// A message lives as long as its command says, or as Tencent says where it does not.
+func TestTencentLife(t *testing.T) {
+	t.Parallel()
+	for life, want := range map[any]time.Duration{nil: maxTimLife * time.Second, 60: time.Minute, maxTimLife: maxTimLife * time.Second} {
+		got, err := tencentIM{}.parse(timREST(t, timSendMsg, timMessageBody(t, map[string]any{"MsgLifeTime": life})))
+		if err != nil || len(got.messages) != 1 || !got.messages[0].ExpiresAt.Equal(testNow().Add(want)) {
+			t.Errorf("MsgLifeTime %v: %v %+v, want %s", life, err, got.messages, want)
+		}
 	}
 }
 
@@ -293,6 +304,28 @@ func TestTencentSecretKey(t *testing.T) {
 		}
 		if c := bs[0].Items[0].Content; c.Title != "apns title" || c.Sound != "apns.mp3" {
 			t.Errorf("an app on iOS gets %q, %q", c.Title, c.Sound)
+		}
+	})
+}
+
+// OpenIM must not push by itself what nobody, or only the sender, would get.
+func TestOpenIMTakesWhatIsQuiet(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "openim", Rates{}, func(t *testing.T, s *machineSite) {
+		for body, next := range map[string]float64{
+			string(fixture(t, "openim/hook_not_push.json")):                                     1,
+			string(fixture(t, "openim/hook_typing.json")):                                       1,
+			`{"userIDList":["alice"],"sendID":"alice","desc":"x","clientMsgID":"1"}`:            1,
+			`{"userIDList":["alice","\u0001"],"sendID":"alice","desc":"x","clientMsgID":"2"}`:   0,
+			`{"userIDList":[],"sendID":"alice","desc":"x","clientMsgID":"3","contentType":101}`: 0,
+		} {
+			r := s.post(s.im("/openim/"+openIMBefore), []byte(body))
+			if a := r.json(t); r.status != 200 || a["nextCode"] != next {
+				t.Errorf("%.80s: %d %s, want %v", body, r.status, r.body, next)
+			}
+		}
+		if n := s.count("messages"); n != 0 {
+			t.Errorf("%d messages", n)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 		Title: title, Subtitle: apns.text("SubTitle"), Body: body, Sound: sound,
 		MutableContent: apns.is("MutableContent", 1) || apns.text("Image") != "",
 		KeepBadge:      apns.is("BadgeMode", 1) || info.is("ignoreIOSBadge", 1) || timControl(f, "NoUnread"),
-		LowPriority:    timLow(android),
+		LowPriority:    timLow(android), ChannelIDs: timChannels(android),
 	}
 	switch level := firstText(apns.text("InterruptionLevel"), info.text("iOSInterruptionLevel")); level {
 	case "passive", "active", "time-sensitive", "critical":
@@ -87,6 +87,25 @@ func (in *intake) note(fault string) {
 	if in.fault == "" {
 		in.fault = fault
 	}
+}
+
+// timChannels reads the notification channels that a message chooses. One that cannot
+// be a channel's name leaves the console's in place.
+func timChannels(android jsonFields) map[string]string {
+	var out map[string]string
+	for field, vendor := range map[string]push.Channel{
+		"HuaWeiChannelID": push.Huawei, "XiaoMiChannelID": push.Xiaomi, "OPPOChannelID": push.OPPO, "GoogleChannelID": push.FCM,
+	} {
+		id := android.text(field)
+		if id == "" || len(id) > maxWordBytes || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[string(vendor)] = id
+	}
+	return out
 }
 
 // timLow reports whether a message asks for a delivery that may wait.

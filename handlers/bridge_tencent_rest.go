@@ -197,6 +197,8 @@ func (call *timCall) restMessage(in *intake, f jsonFields, r ingestRequest) (bas
 	if life, ok := f.num("MsgLifeTime"); ok && life == 0 {
 		in.drop(models.IngestSkipped, 1) // for who is online alone
 		return base, false, nil
+	} else if !ok && (call.command == timSendMsg || call.command == timBatch) {
+		base.ExpiresAt = r.now.Add(maxTimLife * time.Second) // their default
 	} else if ok {
 		base.ExpiresAt = r.now.Add(time.Duration(life) * time.Second)
 	}

@@ -82,6 +82,7 @@ func TestTencentREST(t *testing.T) {
 		SourceID: one.messages[0].SourceID, Kind: models.KindAlert, Account: "bob", Sender: "alice", Conversation: "alice", ExpiresAt: testNow().Add(time.Hour),
 		Content: models.Content{
 			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "android.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
+			ChannelIDs: map[string]string{"hw": "im", "xm": "x1", "oppo": "o1", "fcm": "g1"},
 			Data: map[string]any{
 				"ext": `{"entity":{"k":"v"}}`, "sender": "alice", "image": "https://example.com/image.png", "cloud_custom_data": "your cloud custom data",
 				"android": map[string]any{

@@ -196,8 +196,8 @@ func validToken(token string) bool {
 }
 
 // passOn adds fields that the app may want to a message's data, in order of the keys,
-// as long as they fit: unknown ones are kept, never refused. Names that are taken and
-// numbers that would arrive changed are left out.
+// as long as they fit: unknown ones are kept, never refused. Names that are taken are
+// left out; numbers that would arrive changed become text.
 func passOn(c *models.Content, fields map[string]json.RawMessage, order ...string) {
 	if c.Data == nil {
 		c.Data = map[string]any{}
@@ -239,13 +239,7 @@ func dataValue(raw json.RawMessage) (any, bool) {
 	if len(raw) > models.MaxDataBytes {
 		return nil, false
 	}
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil || !exactNumbers(v) {
-		return nil, false
-	}
-	return v, true
+	return plainValue(raw)
 }
 
 // postNamed is the route of a bridge's whole path without a secret.

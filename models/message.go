@@ -44,6 +44,8 @@ type Content struct {
 	InterruptionLevel string         `json:"il,omitempty"`
 	LowPriority       bool           `json:"lp,omitempty"`
 	Data              map[string]any `json:"d,omitempty"`
+	// ChannelIDs names the notification channel on the phone for a vendor (push.Channel).
+	ChannelIDs map[string]string `json:"ci,omitempty"`
 }
 
 // Message kinds, equal to push.Kind's values.

@@ -114,7 +114,13 @@ func (s *Store) IngestByName(ctx context.Context, bridge, name string) (Ingest, 
 	}
 	hash := sha256.Sum256([]byte(bridge + "\x00" + name))
 	return s.cachedIngest(ctx, ingestKey{named: true, hash: hash}, func(time.Time) (Ingest, error) {
-		return s.loadIngest(ctx, "i.bridge = ? AND i.id = (SELECT n.im_app_id FROM im_app_names n WHERE n.bridge = ? AND n.name = ?)", bridge, bridge, name)
+		in, err := s.loadIngest(ctx, "i.bridge = ? AND i.id = (SELECT n.im_app_id FROM im_app_names n WHERE n.bridge = ? AND n.name = ?)", bridge, bridge, name)
+		if KindOf(err) == NotFound { // names can be guessed: this takes as long as one that is registered
+			if _, err := s.ingestTargets(ctx, 0); err != nil {
+				return Ingest{}, err
+			}
+		}
+		return in, err
 	})
 }
 

@@ -153,8 +153,10 @@ type ingestRequest struct {
 	below string
 	// secret is that of the address, for protocols that sign with a shared key.
 	secret string
-	// sdkAppID is the IM app's.
+	// sdkAppID is the IM app's, and sdkKey the SecretKey that its server signs with, ""
+	// for the secret.
 	sdkAppID int64
+	sdkKey   models.Secret
 }
 
 // joiner is a protocol whose requests say less than who is to be pushed to: join

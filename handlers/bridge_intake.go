@@ -20,9 +20,10 @@ type IngestStore interface {
 	IngestBySecret(ctx context.Context, secret string) (models.Ingest, error)
 	IngestByName(ctx context.Context, bridge, name string) (models.Ingest, error)
 	IngestByEndpoint(ctx context.Context, bridge, endpoint string) (in models.Ingest, device string, err error)
+	NobodysIngest() models.Ingest
 	Locate(ctx context.Context, in models.Ingest, msgs []models.Incoming) ([]models.TokenFate, error)
 	Acknowledge(ctx context.Context, in models.Ingest, sourceID string, at time.Time) (int, error)
-	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time) (int, error)
+	AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time, may func(models.Ingest) bool) (int, error)
 	UserTokens(ctx context.Context, in models.Ingest, account string) ([]models.UserToken, error)
 	AddUserToken(ctx context.Context, in models.Ingest, account string, token models.UserToken) error
 	DropUserTokens(ctx context.Context, in models.Ingest, account string, tokens ...models.UserToken) (int64, error)
@@ -213,7 +214,7 @@ func (h *ingestHandler) read(c echo.Context, p protocol, in models.Ingest) (inta
 	if err != nil {
 		return intake{}, err
 	}
-	r.sdkAppID = in.SDKAppID()
+	r.sdkAppID, r.sdkKey = in.SDKAppID(), in.SDKKey()
 	return p.parse(r)
 }
 

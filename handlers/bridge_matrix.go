@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -89,6 +90,8 @@ type matrixNotification struct {
 	Content           json.RawMessage `json:"content"`
 	Counts            json.RawMessage `json:"counts"`
 	Devices           []matrixDevice  `json:"devices"`
+
+	fields map[string]json.RawMessage // all of it
 }
 
 type matrixDevice struct {
@@ -129,7 +132,30 @@ func (matrixGateway) parse(r ingestRequest) (intake, error) {
 			return intake{}, fieldError("wrong_type", at+".pushkey")
 		}
 	}
+	var all struct {
+		Notification map[string]json.RawMessage `json:"notification"`
+	}
+	_ = json.Unmarshal(r.body, &all) // was read before
+	n.fields = all.Notification
 	return n.intake(r.language), nil
+}
+
+// others returns what the app may want and has no place of its own here: fields that
+// nobody knows yet, and counts beside that of unread messages.
+func (n *matrixNotification) others() map[string]json.RawMessage {
+	out := maps.Clone(n.fields)
+	for _, known := range []string{
+		"event_id", "id", "room_id", "room_name", "room_alias", "type", "sender", "sender_display_name", "membership", "prio", "content", "devices",
+	} {
+		delete(out, known)
+	}
+	var counts map[string]json.RawMessage
+	_ = json.Unmarshal(n.Counts, &counts) // of another type there is nothing to keep
+	delete(counts, "unread")
+	if len(counts) == 0 {
+		delete(out, "counts")
+	}
+	return out
 }
 
 // intake makes a message for each device.
@@ -183,6 +209,7 @@ func (n *matrixNotification) message(language string) (models.Incoming, bool) {
 			c.Data[k] = v
 		}
 	}
+	passOn(c, n.others())
 	n.say(c, language)
 	fitContent(c)
 	return m, true

@@ -95,7 +95,7 @@ func TestMatrixFixtures(t *testing.T) {
 			SourceID: "$inv1", Kind: models.KindAlert, Token: bob, Sender: "@alice:localhost", Conversation: "!yqJq:localhost",
 			Content: models.Content{
 				Body: "alice(产品组)：邀请你加入聊天", Speaker: "alice(产品组)", Badge: badge(1), Sound: "default", ThreadID: "!yqJq:localhost",
-				Data: data("$inv1", "!yqJq:localhost", map[string]any{"highlight": true}),
+				Data: data("$inv1", "!yqJq:localhost", map[string]any{"highlight": true, "user_is_target": true}),
 			},
 		},
 		"synapse_group": {
@@ -117,7 +117,7 @@ func TestMatrixFixtures(t *testing.T) {
 			SourceID: "$enc1", Kind: models.KindAlert, Token: bob, Sender: "@alice:example.org", Conversation: "!e:example.org",
 			Content: models.Content{
 				Body: "收到一条新消息", Speaker: "小艾(密聊)", Badge: badge(1), Sound: "default", ThreadID: "!e:example.org",
-				Data: data("$enc1", "!e:example.org", map[string]any{"brand": "acme"}),
+				Data: data("$enc1", "!e:example.org", map[string]any{"brand": "acme", "counts": map[string]any{"unread": number1, "missed_calls": number1}}),
 			},
 		},
 	} {

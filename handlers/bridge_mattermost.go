@@ -80,10 +80,7 @@ func (mattermostProxy) parse(r ingestRequest) (intake, error) {
 	if err := decodeJSON(r.body, &p); err != nil {
 		return in, err
 	}
-	token := string(p.DeviceID)
-	if platform, rest, ok := strings.Cut(token, ":"); ok && strings.HasPrefix(string(p.Platform), platform) {
-		token = rest // a server that kept the session's prefix
-	}
+	token := mattermostToken(string(p.DeviceID), string(p.Platform))
 	if token == "" {
 		return in, fieldError("required", "device_id")
 	}
@@ -105,6 +102,19 @@ func (mattermostProxy) parse(r ingestRequest) (intake, error) {
 	in.messages = []models.Incoming{m}
 	in.names = []string{string(p.ServerID)}
 	return in, nil
+}
+
+// mattermostToken returns the token of a device id. A session holds "platform:token", of
+// which a server may have kept the prefix; a token may hold a colon too.
+func mattermostToken(device, platform string) string {
+	prefix, rest, ok := strings.Cut(device, ":")
+	kind, _, _ := strings.Cut(prefix, "-v") // of an app's version
+	switch {
+	case !ok:
+	case strings.HasPrefix(platform, prefix), kind == "apple", kind == "android", kind == "apple_rn", kind == "android_rn", kind == "apple_voip_rn":
+		return rest
+	}
+	return device
 }
 
 // message is what the notification says; false when it says nothing.
@@ -246,7 +256,9 @@ func (h *ingestHandler) mattermostAckNamed(p mattermostProxy) echo.HandlerFunc {
 			return h.refuse(c, p, tooMany())
 		}
 		return h.acknowledged(c, p, func(id string, at time.Time) error {
-			_, err := h.Ingest.AcknowledgeNamed(c.Request().Context(), p.bridge().ID, id, at)
+			_, err := h.Ingest.AcknowledgeNamed(c.Request().Context(), p.bridge().ID, id, at, func(in models.Ingest) bool {
+				return addressAllowed(in.AllowIPs(), c.RealIP())
+			})
 			return err
 		})
 	}

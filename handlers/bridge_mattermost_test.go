@@ -126,9 +126,8 @@ func TestMattermostEndToEnd(t *testing.T) {
 	})
 }
 
-// acknowledge records the sends of the two alerts and acknowledges each, under the
-// secret and without.
-func (s *machineSite) acknowledge(t *testing.T) {
+// recordAll records everything that was accepted as sent.
+func (s *machineSite) recordAll(t *testing.T) {
 	t.Helper()
 	db := s.store.Databases()[0]
 	for {
@@ -137,7 +136,7 @@ func (s *machineSite) acknowledge(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(bs) == 0 {
-			break
+			return
 		}
 		for _, b := range bs {
 			rec := models.Recording{Batch: b}
@@ -152,6 +151,13 @@ func (s *machineSite) acknowledge(t *testing.T) {
 			}
 		}
 	}
+}
+
+// acknowledge records the sends of the two alerts and acknowledges each, under the
+// secret and without.
+func (s *machineSite) acknowledge(t *testing.T) {
+	t.Helper()
+	s.recordAll(t)
 	arrived := func(want int) {
 		t.Helper()
 		if n := s.count("deliveries WHERE state = 'arrived'"); n != want {

@@ -71,6 +71,9 @@ func (p openIM) parse(r ingestRequest) (intake, error) {
 	return parseOpenIMHook(r)
 }
 
+// openIMQuiet marks a message that nobody is to be pushed about.
+type openIMQuiet struct{}
+
 // openIMTaken is what the webhook answers: the next code 1 stops OpenIM from pushing
 // itself, 0 lets it.
 func openIMTaken(taken bool) map[string]any {
@@ -88,8 +91,11 @@ func (openIM) answer(c echo.Context, r ingestResult) error {
 	if _, ok := r.extra.(jpushCall); ok {
 		return answerJPush(c, r)
 	}
-	// Also for duplicates: the first one was taken.
-	a := openIMTaken(len(r.IDs) > 0)
+	// Also for duplicates: the first one was taken. Where nobody is to be pushed to, or
+	// the sender alone, OpenIM must not do it either.
+	_, quiet := r.extra.(openIMQuiet)
+	nobody := r.dropped[models.IngestSender] > 0 && r.dropped[models.IngestInvalid] == 0
+	a := openIMTaken(len(r.IDs) > 0 || quiet || nobody)
 	a["accepted"] = r.New
 	return c.JSON(http.StatusOK, a)
 }
@@ -143,7 +149,10 @@ func parseOpenIMHook(r ingestRequest) (intake, error) {
 		return in, fieldError("required", "callbackCommand")
 	}
 	kind, _ := f.num("contentType")
-	if command != openIMBefore || kind == oimTyping {
+	if command == openIMBefore && (kind == oimTyping || f.quiet()) {
+		in.extra = openIMQuiet{}
+	}
+	if command != openIMBefore || in.extra != nil {
 		in.drop(models.IngestSkipped, 1)
 		return in, nil
 	}
@@ -158,6 +167,18 @@ func parseOpenIMHook(r ingestRequest) (intake, error) {
 	in.fault = fault
 	addressAll(&in, &base, to)
 	return in, nil
+}
+
+// quiet reports whether the sender asked for no push. OpenIM's own servers then do not
+// ask either; those that were changed, and middlemen, may.
+func (f jsonFields) quiet() bool {
+	info := f.object("offlinePushInfo")
+	for _, name := range []string{"notPush", "notOfflinePush", "isOnlineOnly"} {
+		if f.is(name, 1) || info.is(name, 1) {
+			return true
+		}
+	}
+	return false
 }
 
 func openIMMessage(f jsonFields, language string) (models.Incoming, string) {

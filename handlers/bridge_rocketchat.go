@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ type rocketChatOptions struct {
 	NotID     json.RawMessage `json:"notId"`
 	APN       json.RawMessage `json:"apn"`
 	UniqueID  looseText       `json:"uniqueId"`
+
+	others map[string]json.RawMessage // fields that have no place here
 }
 
 // rocketChatPayload is what the app gets: where the message is. It may be JSON in a
@@ -91,6 +94,16 @@ func (rocketChatGateway) parse(r ingestRequest) (intake, error) {
 	case body.Options == nil:
 		return in, fieldError("required", "options")
 	}
+	var all struct {
+		Options map[string]json.RawMessage `json:"options"`
+	}
+	_ = json.Unmarshal(r.body, &all) // was read before
+	for _, known := range []string{
+		"createdAt", "createdBy", "sent", "sending", "title", "text", "from", "userId", "payload", "badge", "sound", "notId", "apn", "topic", "uniqueId",
+	} {
+		delete(all.Options, known)
+	}
+	body.Options.others = all.Options
 	m := body.Options.message(r.language)
 	m.Token = body.Token
 	in.messages = []models.Incoming{m}
@@ -147,13 +160,14 @@ func (o *rocketChatOptions) message(language string) models.Incoming {
 	c.Category = cutBytes(oneLine(string(apn.Category)), maxWordBytes)
 	// The app reads its payload as JSON in a text.
 	fields := map[string]json.RawMessage{"notId": o.NotID}
+	maps.Copy(fields, o.others)
 	if !absent(payload) && json.Valid(payload) {
 		fields["ejson"], _ = json.Marshal(string(payload)) // a string always marshals
 	}
 	if o.From != "" {
 		fields["messageFrom"], _ = json.Marshal(string(o.From))
 	}
-	passOn(c, fields, "ejson")
+	passOn(c, fields, "ejson", "messageFrom", "notId")
 	fitContent(c)
 	return m
 }

@@ -17,7 +17,8 @@ import (
 // callbacks, sent to the address itself, and its REST commands (v4/…) below the
 // address, from a server that used to call Tencent. Callbacks do not say who is
 // offline; join finds that out from State.StateChange, which came before. REST commands
-// carry a UserSig made with the address's secret as key; callbacks may be signed with
+// carry a UserSig made with the IM app's SecretKey, or without one with the address's
+// secret as key; callbacks may be signed with
 // it as token. HTTP says 200 to whatever concerns a command, the body says the rest.
 type tencentIM struct{}
 
@@ -109,7 +110,37 @@ func (tencentIM) join(ctx context.Context, s IngestStore, in models.Ingest, got 
 		return call.members(ctx, s, in, got)
 	case call.offline:
 		return call.absent(ctx, s, in, got)
+	case call.command == timPushBatch:
+		return call.registered(ctx, s, in, got)
 	}
+	return nil
+}
+
+// registered finds the recipients of timpush/batch that are devices: a RegistrationID
+// is a device's token.
+func (call *timCall) registered(ctx context.Context, s IngestStore, in models.Ingest, got *intake) error {
+	ask := make([]models.Incoming, len(got.messages))
+	for i := range got.messages {
+		ask[i].Token = got.messages[i].Account
+	}
+	fates, err := s.Locate(ctx, in, ask)
+	if err != nil {
+		return err
+	}
+	kept := got.messages[:0]
+	for i, m := range got.messages {
+		switch fates[i] {
+		case models.TokenDead:
+			got.drop(models.IngestDead, 1)
+			call.bad = append(call.bad, m.Account)
+			continue
+		case models.TokenAlive:
+			m.Token, m.Account = m.Account, ""
+		case models.TokenUnknown: // a user
+		}
+		kept = append(kept, m)
+	}
+	got.messages = kept
 	return nil
 }
 
@@ -141,7 +172,12 @@ func (call *timCall) members(ctx context.Context, s IngestStore, in models.Inges
 	var known map[string][]models.Presence
 	var err error
 	if len(to) == 0 {
-		to, known, err = s.GroupMembers(ctx, in, call.toGroup, maxRecipients)
+		to, known, err = s.GroupMembers(ctx, in, call.toGroup, maxRecipients+1)
+		if len(to) > maxRecipients && call.rest {
+			return &apiError{status: http.StatusRequestEntityTooLarge, code: "tim_audience", data: limitData(maxRecipients)}
+		} else if len(to) > maxRecipients {
+			got.fault, to = "group_too_large", to[:maxRecipients] // nobody would repeat it in parts
+		}
 	} else if call.offline {
 		known, err = s.PresenceOf(ctx, in, to)
 	}

@@ -27,7 +27,8 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 		body = models.GenericText(r.language)
 	}
 	ext := info.text("Ext")
-	sound := timSound(firstText(apns.text("Sound"), info.text("iOSSound"), android.text("Sound")))
+	ring, own := android.text("Sound"), firstText(apns.text("Sound"), info.text("iOSSound"))
+	sound := timSound(firstText(ring, own))
 	if info == nil {
 		ext = custom.ext
 		sound = timSound(custom.sound)
@@ -36,7 +37,7 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 		Title: title, Subtitle: apns.text("SubTitle"), Body: body, Sound: sound,
 		MutableContent: apns.is("MutableContent", 1) || apns.text("Image") != "",
 		KeepBadge:      apns.is("BadgeMode", 1) || info.is("ignoreIOSBadge", 1) || timControl(f, "NoUnread"),
-		LowPriority:    timLow(android),
+		LowPriority:    timLow(android), ChannelIDs: timChannels(android),
 	}
 	switch level := firstText(apns.text("InterruptionLevel"), info.text("iOSInterruptionLevel")); level {
 	case "passive", "active", "time-sensitive", "critical":
@@ -44,6 +45,9 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 	}
 	fitContent(&m.Content)
 	in.note(timData(&m, f, info, ext))
+	if other := apns.text("Title"); other != "" && other != title || own != "" && own != ring {
+		m.IOS = &models.Variant{Title: cutRunes(oneLine(firstText(other, title)), models.MaxTitleRunes), Sound: timSound(firstText(own, ring))}
+	}
 	return m, true
 }
 
@@ -61,10 +65,21 @@ func timData(m *models.Incoming, f, info jsonFields, ext string) string {
 	d.add("cloud_custom_data", f.text("CloudCustomData"))
 	d.add("android", android.rest("Sound"))
 	d.add("apns", apns.rest("Sound", "Title", "SubTitle", "Image", "BadgeMode", "MutableContent", "InterruptionLevel"))
+	d.add("tim", f.rest(timKnown()...))
 	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "AndroidInfo", "ApnsInfo", "iOSSound", "iOSInterruptionLevel",
 		"ignoreIOSBadge", "disablePush", "DisablePush"))
 	m.Content.Data = d.m
 	return d.fault()
+}
+
+// timKnown lists the fields of commands and callbacks that are read, shown or of no use
+// to the app; it gets the others as they came.
+func timKnown() []string {
+	return []string{
+		"CallbackCommand", "SyncOtherMachine", "From_Account", "Operator_Account", "To_Account", "MsgLifeTime", "MsgSeq", "MsgRandom", "Random", "MsgTimeStamp",
+		"MsgTime", "MsgKey", "MsgId", "ForbidCallbackControl", "SendMsgControl", "MsgBody", "CloudCustomData", "OfflinePushInfo", "GroupId", "Type",
+		"GroupAtInfo", "MsgPriority", "OnlineOnlyFlag", "SendMsgResult", "ErrorInfo", "UnreadMsgNum", "EventTime", "DataId", "Condition",
+	}
 }
 
 // note keeps the first fault for the log.
@@ -72,6 +87,25 @@ func (in *intake) note(fault string) {
 	if in.fault == "" {
 		in.fault = fault
 	}
+}
+
+// timChannels reads the notification channels that a message chooses. One that cannot
+// be a channel's name leaves the console's in place.
+func timChannels(android jsonFields) map[string]string {
+	var out map[string]string
+	for field, vendor := range map[string]push.Channel{
+		"HuaWeiChannelID": push.Huawei, "XiaoMiChannelID": push.Xiaomi, "OPPOChannelID": push.OPPO, "GoogleChannelID": push.FCM,
+	} {
+		id := android.text(field)
+		if id == "" || len(id) > maxWordBytes || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[string(vendor)] = id
+	}
+	return out
 }
 
 // timLow reports whether a message asks for a delivery that may wait.

@@ -85,9 +85,9 @@ func (call *timCall) send(in *intake, f jsonFields, r ingestRequest) error {
 	if err := timCheckMessage(f, call.command != timPushBatch); err != nil {
 		return err
 	}
-	random := f.text("MsgRandom")
+	random := timRandom(f, r)
 	if call.command == timPushBatch {
-		call.taskID = "batch_" + timHash(r.body)
+		call.taskID = "batch_" + timHash([]byte(timKey(random, timHash(r.body))))
 	} else {
 		call.msgTime = r.now.Unix()
 		if at, _ := f.num("MsgTimeStamp"); at > 0 {
@@ -151,7 +151,7 @@ func (call *timCall) sendAll(in *intake, f jsonFields, r ingestRequest) error {
 	if err := timCheckCondition(f); err != nil {
 		return err
 	}
-	id := timKey("all", f.text("MsgRandom"), timHash(r.body))
+	id := timKey("all", timRandom(f, r), timHash(r.body))
 	call.taskID = timHash([]byte(id))
 	// At Tencent no MsgLifeTime means 0, for who is online alone. Nobody sends a push
 	// here for that, so only a 0 that is written is obeyed.
@@ -197,6 +197,8 @@ func (call *timCall) restMessage(in *intake, f jsonFields, r ingestRequest) (bas
 	if life, ok := f.num("MsgLifeTime"); ok && life == 0 {
 		in.drop(models.IngestSkipped, 1) // for who is online alone
 		return base, false, nil
+	} else if !ok && (call.command == timSendMsg || call.command == timBatch) {
+		base.ExpiresAt = r.now.Add(maxTimLife * time.Second) // their default
 	} else if ok {
 		base.ExpiresAt = r.now.Add(time.Duration(life) * time.Second)
 	}
@@ -295,6 +297,12 @@ func timCheckCondition(f jsonFields) error {
 		return fieldError("tim_condition_unknown", "Condition")
 	}
 	return nil
+}
+
+// timRandom is what tells a message from the next one with the same words: its own
+// number, or where the command has none that of the request.
+func timRandom(f jsonFields, r ingestRequest) string {
+	return firstText(f.text("MsgRandom"), r.query.Get("random"))
 }
 
 // timKey joins the parts of an id.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -74,7 +75,8 @@ func timCheckUserSig(r ingestRequest) error {
 		return refuse("tim_usersig")
 	}
 	// Before anything in it is believed.
-	if !hmac.Equal([]byte(u.Sig), []byte(u.sign(r.secret))) {
+	key := cmp.Or(r.sdkKey.Reveal(), r.secret)
+	if !hmac.Equal([]byte(u.Sig), []byte(u.sign(key))) {
 		return refuse("tim_usersig_key")
 	}
 	// Ends are compared as durations from the signing time: a sum could overflow.

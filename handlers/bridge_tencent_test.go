@@ -81,7 +81,8 @@ func TestTencentREST(t *testing.T) {
 	want := models.Incoming{
 		SourceID: one.messages[0].SourceID, Kind: models.KindAlert, Account: "bob", Sender: "alice", Conversation: "alice", ExpiresAt: testNow().Add(time.Hour),
 		Content: models.Content{
-			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "apns.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
+			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "android.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
+			ChannelIDs: map[string]string{"hw": "im", "xm": "x1", "oppo": "o1", "fcm": "g1"},
 			Data: map[string]any{
 				"ext": `{"entity":{"k":"v"}}`, "sender": "alice", "image": "https://example.com/image.png", "cloud_custom_data": "your cloud custom data",
 				"android": map[string]any{
@@ -90,6 +91,7 @@ func TestTencentREST(t *testing.T) {
 				},
 			},
 		},
+		IOS: &models.Variant{Title: "apns title", Sound: "apns.mp3"}, // ApnsInfo.Title overrides the top Title
 	}
 	if d := cmp.Diff([]models.Incoming{want}, one.messages); d != "" || call.msgKey != "93847636_1287657_1669872112" {
 		t.Errorf("sendmsg %s (-want +got)\n%s", call.msgKey, d)
@@ -291,6 +293,15 @@ func TestTencentUserSig(t *testing.T) {
 		_, err := tencentIM{}.parse(r)
 		if (err == nil) != (c.number == 0) || err != nil && timErrorCode(r.below, apiErrorOf(err)) != c.number {
 			t.Errorf("%s: %v, want %d", c.name, err, c.number)
+		}
+	}
+	// An IM app with a SecretKey of its own is signed for with that alone.
+	for key, number := range map[string]int{"own-secret-key": 0, testIngestSecret: 70009} {
+		r := timREST(t, timSendMsg, timMessageBody(t, nil))
+		r.sdkKey = "own-secret-key"
+		r.query.Set("usersig", packUserSig(t, goodUserSig(key, testSDKAppID, now)))
+		if _, err := (tencentIM{}).parse(r); (err == nil) != (number == 0) || err != nil && timErrorCode(r.below, apiErrorOf(err)) != number {
+			t.Errorf("with a key of its own, signed with %q: %v, want %d", key, err, number)
 		}
 	}
 	// A small text that unpacks to a lot.

@@ -99,16 +99,16 @@ func (h *ingestHandler) named(p protocol) echo.HandlerFunc {
 // app's language, and enters the fates of its tokens.
 func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name string, all *ingestResult) error {
 	ctx := c.Request().Context()
+	got := all.intake
 	in, err := h.Ingest.IngestByName(ctx, p.bridge().ID, name)
 	switch {
 	case models.KindOf(err) == models.NotFound, err == nil && h.allowed(c, in) != nil:
 		// Not registered, or not to be used from here: its tokens stay unknown, which
-		// is the answer.
-		return nil //nolint:nilerr // as said
+		// is the answer, after a look-up like that of any other unknown token.
+		return h.lookInVain(ctx, got.messages)
 	case err != nil:
 		return err
 	}
-	got := all.intake
 	if in.Language() != r.language {
 		r.language = in.Language()
 		if got, err = p.parse(r); err != nil {
@@ -129,7 +129,7 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 	all.dropped = nil // counted for the first app named
 	if !in.Authorized() {
 		h.count(in, models.IngestUnauthorized, len(part.messages))
-		return nil
+		return h.lookInVain(ctx, part.messages)
 	}
 	done, err := h.store(ctx, in, part)
 	if err != nil {
@@ -143,6 +143,13 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 	all.New += done.New
 	all.Duplicates += done.Duplicates
 	return nil
+}
+
+// lookInVain takes as long as looking up tokens that nobody has: how long an answer
+// takes must not tell which app ids are registered here.
+func (h *ingestHandler) lookInVain(ctx context.Context, msgs []models.Incoming) error {
+	_, err := h.Ingest.Locate(ctx, h.Ingest.NobodysIngest(), slices.Clone(msgs))
+	return err
 }
 
 // fateOf is the fate of a request's only token, or of its first: alive when there
@@ -198,8 +205,8 @@ func validToken(token string) bool {
 }
 
 // passOn adds fields that the app may want to a message's data, in order of the keys,
-// as long as they fit: unknown ones are kept, never refused. Names that are taken and
-// numbers that would arrive changed are left out.
+// as long as they fit: unknown ones are kept, never refused. Names that are taken are
+// left out; numbers that would arrive changed become text.
 func passOn(c *models.Content, fields map[string]json.RawMessage, order ...string) {
 	if c.Data == nil {
 		c.Data = map[string]any{}
@@ -241,13 +248,7 @@ func dataValue(raw json.RawMessage) (any, bool) {
 	if len(raw) > models.MaxDataBytes {
 		return nil, false
 	}
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil || !exactNumbers(v) {
-		return nil, false
-	}
-	return v, true
+	return plainValue(raw)
 }
 
 // postNamed is the route of a bridge's whole path without a secret.

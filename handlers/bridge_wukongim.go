@@ -91,6 +91,8 @@ type wkMessage struct {
 	ToUIDs       []string    `json:"to_uids"`
 	Compress     string      `json:"compress"`
 	CompressTo   string      `json:"compress_to_uids"`
+
+	others map[string]any // fields that nobody knows here
 }
 
 // looseInt reads a number, a quoted number or a boolean, and takes anything else
@@ -148,8 +150,23 @@ func (wukongIM) parse(r ingestRequest) (intake, error) {
 		in.fault = "compress_to_uids"
 		in.drop(models.IngestInvalid, 1)
 	}
+	m.others = wkOthers(r.body)
 	m.address(&in, to, text, r.now)
 	return in, nil
+}
+
+// wkOthers returns the fields that have no place here, for the app.
+func wkOthers(body []byte) map[string]any {
+	f, err := readFields(body)
+	if err != nil {
+		return nil
+	}
+	out := f.rest("header", "setting", "message_id", "message_idstr", "client_msg_no", "message_seq", "from_uid", "channel_id", "channel_type",
+		"expire", "timestamp", "payload", "to_uids", "compress", "compress_to_uids", "source_id")
+	if out["topic"] == "" {
+		delete(out, "topic")
+	}
+	return out
 }
 
 // address makes a message for each recipient.
@@ -169,6 +186,14 @@ func (m *wkMessage) address(in *intake, to []string, text string, now time.Time)
 	base.Content.ThreadID = base.Conversation
 	base.Content.Data = map[string]any{
 		"channel_id": base.Conversation, "channel_type": int64(m.ChannelType), "message_id": cutRunes(base.SourceID, models.MaxSourceID),
+	}
+	if len(m.others) > 0 {
+		d := appData{m: base.Content.Data}
+		if b, err := json.Marshal(d.m); err == nil {
+			d.size = len(b)
+		}
+		d.add("wukongim", m.others)
+		in.note(d.fault())
 	}
 	if m.Expire > 0 {
 		// Counted from now and not from the server's timestamp: its clock may be off,

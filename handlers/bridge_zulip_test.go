@@ -41,9 +41,9 @@ func TestZulipFixtures(t *testing.T) {
 			SourceID: "9007199254740993", Kind: models.KindAlert, Token: bob, Sender: "alice@chat.example", Conversation: "7/logo",
 			Content: models.Content{
 				Title: "#design > logo", Subtitle: "小艾:", Body: "你好", Speaker: "小艾(design)", Badge: badge(3), Sound: "default", ThreadID: "7/logo",
-				// zulip_message_id is beyond 2^53 here: it would arrive changed.
+				// zulip_message_id is beyond 2^53 here: as a number it would arrive changed.
 				Data: map[string]any{
-					"event": "message", "server": "chat.example", "realm_id": number2, "realm_url": "https://chat.example", "recipient_type": "stream",
+					"event": "message", "zulip_message_id": "9007199254740993", "server": "chat.example", "realm_id": number2, "realm_url": "https://chat.example", "recipient_type": "stream",
 					"user_id": num(10), "stream_id": num(7), "topic": "logo", "content_truncated": false, "sender_email": "alice@chat.example",
 					"sender_full_name": "小艾", "sender_id": num(4), "stream": "design", "time": num(1795395377),
 				},

@@ -139,12 +139,14 @@ type imAppForm struct {
 	// Addressing is what the tokens are, Names the app or server ids.
 	Addressing string `form:"addressing"`
 	Names      string `form:"names"`
+	SDKKey     string `form:"sdk_key"`
+	DropKey    bool   `form:"drop_key"`
 }
 
 // input returns what models take; an SDKAppID that is no number becomes one that
 // models refuse with the right words.
 func (f imAppForm) input() models.IMAppInput {
-	in := models.IMAppInput{Name: f.Name, Bridge: f.Bridge, AllowIPs: f.AllowIPs, Addressing: f.Addressing, Names: f.Names}
+	in := models.IMAppInput{Name: f.Name, Bridge: f.Bridge, AllowIPs: f.AllowIPs, Addressing: f.Addressing, Names: f.Names, SDKKey: models.Secret(strings.TrimSpace(f.SDKKey)), DropSDKKey: f.DropKey}
 	if f.SDKAppID != "" {
 		id, err := strconv.ParseInt(f.SDKAppID, 10, 64)
 		if err != nil || id == 0 {

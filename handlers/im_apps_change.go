@@ -24,7 +24,7 @@ func (h *console) imAppDialog(ctx echo.Context, status int, m *models.IMApp, dia
 func editIMAppDialog(ctx context.Context, m *models.IMApp, f imAppForm, faults c.FormErrors) templ.Component {
 	return views.IMAppDialog(views.IMAppForm{
 		Edit: true, Action: imAppBase(m.ID) + "/edit", CloseURL: imAppBase(m.ID), Name: f.Name, SDKAppID: number(m.SDKAppID),
-		Bridge: f.Bridge, AllowIPs: f.AllowIPs, Addressing: f.Addressing, Addressings: addressingOptions(ctx), Names: f.Names, Bridges: bridgeOptions(ctx), MaxName: models.MaxIMAppName, Errors: faults,
+		Bridge: f.Bridge, AllowIPs: f.AllowIPs, Addressing: f.Addressing, Addressings: addressingOptions(ctx), Names: f.Names, HasKey: m.HasSDKKey(), Bridges: bridgeOptions(ctx), MaxName: models.MaxIMAppName, Errors: faults,
 	})
 }
 

@@ -53,6 +53,20 @@ func TestIMAppPages(t *testing.T) {
 
 		v.Submit(page+"/edit", "name", "Whale Chat", "bridge", "generic", "allow_ips", "").To(page).Has("Whale Chat", "未限制", "curl -X POST")
 
+		// A SecretKey goes in and is never shown again.
+		p = v.Submit(page+"/edit", "sdk_key", "two words").Want(http.StatusUnprocessableEntity)
+		if p.FieldError("sdk_key") == "" || strings.Contains(string(p.Body), "two words") {
+			t.Error("a SecretKey with a space has no message, or is shown")
+		}
+		v.Submit(page+"/edit", "sdk_key", " existing-secret-key ").To(page).HasNot("existing-secret-key")
+		v.Get(page + "/edit").Has("已保存，不再显示").HasNot("existing-secret-key")
+		v.Submit(page+"/edit", "name", "Whale Chat").To(page)
+		if m, err := s.Store.IMAppByID(t.Context(), owner, s.onlyIMApp(t, owner)); err != nil || !m.HasSDKKey() {
+			t.Errorf("an empty field forgets the SecretKey: %v", err)
+		}
+		v.Submit(page+"/edit", "drop_key", "true").To(page)
+		v.Get(page + "/edit").HasNot("已保存，不再显示")
+
 		id := s.onlyIMApp(t, owner)
 		s.Store.StartAccepting(nil)
 		s.Store.CountIngest(id, models.IngestUnauthorized, 1234)

@@ -242,6 +242,9 @@ func newRow(in Ingest, t ingestTarget, m *Incoming, at DeviceAt) acceptRow {
 		SourceID: m.SourceID, Kind: m.Kind, Account: m.Account, AccountType: m.AccountType,
 		Sender: m.Sender, Conversation: m.Conversation, Sandbox: t.sandbox, ExpiresAt: m.ExpiresAt,
 	}}
+	if m.IOS != nil && t.platform == PlatformIOS {
+		r.item.Content.Title, r.item.Content.Sound = m.IOS.Title, m.IOS.Sound
+	}
 	if at.DeviceID != 0 {
 		// The user is for the record alone: the device is what the message goes to.
 		r.item.DeviceID, r.item.Message.Account = at.DeviceID, cmp.Or(at.Account, m.Account)

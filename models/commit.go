@@ -261,6 +261,9 @@ func (a *acceptance) counts() map[Count]int64 {
 	n := map[Count]int64{}
 	for _, r := range a.fresh {
 		m := &r.item.Message
+		if !m.Counted() {
+			continue
+		}
 		n[Count{AppID: m.AppID, PlanID: m.PlanID, Hour: m.Hour(), Sandbox: m.Sandbox, Metric: MetricMessages}]++
 	}
 	return n

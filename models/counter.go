@@ -30,6 +30,10 @@ func (m *Message) Hour() int64 {
 	return HourOf(t)
 }
 
+// Counted reports whether a message takes part in the statistics: an update of the
+// number on an icon is no offline message, and nobody sees it arrive.
+func (m *Message) Counted() bool { return m.Kind != KindBadge }
+
 const (
 	liteUpsertCounter = `INSERT INTO counters (app_id, plan_id, hour, sandbox, channel, metric, reason, slot, n) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (app_id, plan_id, hour, sandbox, channel, metric, reason, slot) DO UPDATE SET n = n + excluded.n`

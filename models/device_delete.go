@@ -11,13 +11,18 @@ const purgeChunk = 500
 
 // DeleteUserData removes a device account of the app, under every account type,
 // with everything of it (删除用户数据): the records of its messages, their
-// content, deliveries and attempts, its bindings, and the devices that no other
-// account is bound to, with their topics and endpoints. It works in small steps and may be repeated after a
+// content, deliveries and attempts, its bindings, the devices that no other account
+// is bound to with their topics and endpoints, and what IM servers told about it. It
+// works in small steps and may be repeated after a
 // failure. What is still waiting to be sent finds no device and ends at its next
 // turn. It returns how many messages and devices are gone.
 func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string) (messages, devices int, err error) {
 	account = cleanText(account)
 	d := app.db
+	// First, while it is known which tokens are his.
+	if err := s.forgetIMUser(ctx, app, account); err != nil {
+		return 0, 0, fmt.Errorf("models: delete user data: im: %w", err)
+	}
 	err = d.write(ctx, func(t *Tx) error {
 		var err error
 		devices, err = t.deleteAccountDevices(app.appID, account)

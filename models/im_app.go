@@ -27,6 +27,7 @@ type IMApp struct {
 	AllowIPs      string     `gorm:"column:allow_ips"` // addresses and CIDRs, one a line; "" allows all
 	Addressing    string     // AddressDevice or AddressVendor
 	Names         string     // app or server ids that the IM server names, one a line
+	SealedSDKKey  []byte     `gorm:"column:sdk_key" json:"-"` // see IMAppInput.SDKKey; nil without one
 	LastRequestAt *time.Time
 	LastOutcome   string // one of Ingest…
 	CreatedAt     time.Time
@@ -79,6 +80,10 @@ type IMAppInput struct {
 	Addressing string
 	// Names holds app or server ids, apart by lines, spaces or commas.
 	Names string
+	// SDKKey is the SecretKey that the IM server already signs with, "" to keep what is
+	// stored; DropSDKKey forgets that.
+	SDKKey     Secret
+	DropSDKKey bool
 }
 
 // check applies the rules; bridges are the ids of those that exist.
@@ -92,7 +97,7 @@ func (in IMAppInput) check(bridges []string) (IMAppInput, error) {
 		unless(slices.Contains(bridges, in.Bridge), invalid("bridge", "errors.im_app.bridge", nil)),
 		unless(in.SDKAppID >= 0 && in.SDKAppID <= maxSDKAppID, invalid("sdk_app_id", "errors.im_app.sdk_app_id", nil)),
 		unless(in.Addressing == AddressDevice || in.Addressing == AddressVendor, invalid("addressing", "errors.im_app.addressing", nil)),
-		err2, err3,
+		err2, err3, checkSDKKey(in.SDKKey),
 	)
 	in.Name, in.AllowIPs, in.Names = name, allow, names
 	return in, err
@@ -173,6 +178,12 @@ func (s *Store) CreateIMApp(ctx context.Context, who Actor, in IMAppInput, bridg
 		if err := t.setIMAppNames(m); err != nil {
 			return err
 		}
+		if err := s.setSDKKey(m, in); err != nil {
+			return err
+		}
+		if err := t.Select("sdk_key").Updates(m).Error; err != nil {
+			return err
+		}
 		e := m.entry(ActionCreate)
 		e.after = m.facts()
 		return t.audit(who, e)
@@ -243,21 +254,27 @@ func (s *Store) IMAppByID(ctx context.Context, who Actor, id int64) (*IMApp, err
 	return &m, nil
 }
 
-// UpdateIMApp saves name, bridge, allow-list, addressing and names. Invalid; NotFound; Forbidden
+// UpdateIMApp saves name, bridge, allow-list, addressing, names and SecretKey. Invalid; NotFound; Forbidden
 // without PermIM.
 func (s *Store) UpdateIMApp(ctx context.Context, who Actor, id int64, in IMAppInput, bridges []string) (*IMApp, error) {
 	in, err := in.check(bridges)
 	if err != nil {
 		return nil, err
 	}
-	return s.changeIMApp(ctx, who, "update im app", id, []string{"name", "bridge", "allow_ips", "addressing", "names"}, func(t *Tx, m *IMApp) error {
+	return s.changeIMApp(ctx, who, "update im app", id, []string{"name", "bridge", "allow_ips", "addressing", "names", "sdk_key"}, func(t *Tx, m *IMApp) error {
 		before := m.facts()
 		m.Name, m.Bridge, m.AllowIPs, m.Addressing, m.Names = in.Name, in.Bridge, in.AllowIPs, in.Addressing, in.Names
 		if err := t.setIMAppNames(m); err != nil {
 			return err
 		}
+		if err := s.setSDKKey(m, in); err != nil {
+			return err
+		}
 		e := m.entry(ActionUpdate)
 		e.before, e.after = before, m.facts()
+		if in.SDKKey != "" || in.DropSDKKey {
+			e.after["replaced"] = true // the key itself is no fact, but that it changed is one
+		}
 		return t.audit(who, e)
 	})
 }
@@ -328,7 +345,7 @@ func (s *Store) DropOldSecret(ctx context.Context, who Actor, id int64) error {
 // Its address stops at once. Invalid (name); Conflict while an app is authorized to
 // it; NotFound; Forbidden without PermIM.
 func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed string) error {
-	_, err := s.changeIMApp(ctx, who, "delete im app", id, []string{"deleted_at"}, func(t *Tx, m *IMApp) error {
+	_, err := s.changeIMApp(ctx, who, "delete im app", id, []string{"deleted_at", "sdk_key"}, func(t *Tx, m *IMApp) error {
 		if err := confirmName(typed, m.Name); err != nil {
 			return err
 		}
@@ -346,7 +363,7 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 			return err
 		}
 		now := t.now()
-		m.DeletedAt = &now
+		m.DeletedAt, m.SealedSDKKey = &now, nil
 		if err := t.setIMAppNames(m); err != nil {
 			return err
 		}

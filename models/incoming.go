@@ -71,6 +71,9 @@ func (m Incoming) clean(now time.Time) Incoming {
 	m.Account = cleanText(m.Account)
 	m.Sender = cutRunes(m.Sender, maxSenderRunes)
 	m.Conversation = cutRunes(m.Conversation, maxSenderRunes)
+	if m.IOS != nil { // a copy, because other messages of the request share it
+		m.IOS = &Variant{Title: cutRunes(m.IOS.Title, MaxTitleRunes), Sound: cutBytes(m.IOS.Sound, maxWordBytes)}
+	}
 	c := &m.Content
 	c.Title = cutRunes(c.Title, MaxTitleRunes)
 	c.Subtitle = cutRunes(c.Subtitle, MaxTitleRunes)

@@ -23,15 +23,17 @@ type Ingest struct {
 	contentDays int
 	language    string
 	addressing  string
+	sdkKey      Secret
 	sample      bool
 	targets     []ingestTarget
 }
 
 // ingestTarget is one app that the IM app is authorized to push to.
 type ingestTarget struct {
-	scope   AppScope
-	planID  int64
-	sandbox bool
+	scope    AppScope
+	planID   int64
+	platform string
+	sandbox  bool
 }
 
 // IMAppID returns the IM app's id.
@@ -112,7 +114,13 @@ func (s *Store) IngestByName(ctx context.Context, bridge, name string) (Ingest, 
 	}
 	hash := sha256.Sum256([]byte(bridge + "\x00" + name))
 	return s.cachedIngest(ctx, ingestKey{named: true, hash: hash}, func(time.Time) (Ingest, error) {
-		return s.loadIngest(ctx, "i.bridge = ? AND i.id = (SELECT n.im_app_id FROM im_app_names n WHERE n.bridge = ? AND n.name = ?)", bridge, bridge, name)
+		in, err := s.loadIngest(ctx, "i.bridge = ? AND i.id = (SELECT n.im_app_id FROM im_app_names n WHERE n.bridge = ? AND n.name = ?)", bridge, bridge, name)
+		if KindOf(err) == NotFound { // names can be guessed: this takes as long as one that is registered
+			if _, err := s.ingestTargets(ctx, 0); err != nil {
+				return Ingest{}, err
+			}
+		}
+		return in, err
 	})
 }
 
@@ -164,8 +172,9 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 		AllowIPs             string `gorm:"column:allow_ips"`
 		ContentDays          int
 		Language, Addressing string
+		SealedSDKKey         []byte `gorm:"column:sdk_key"`
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, a.content_days, a.language
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, i.sdk_key, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE (`+cond+`) AND i.deleted_at IS NULL
 		LIMIT 1`, args...).Take(&im).Error
@@ -179,6 +188,13 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, allowIPs: im.AllowIPs,
 		contentDays: im.ContentDays, language: im.Language, addressing: im.Addressing,
 	}
+	if len(im.SealedSDKKey) > 0 {
+		key, err := s.open(im.SealedSDKKey, sdkKeyPlace(im.ID))
+		if err != nil {
+			return Ingest{}, fmt.Errorf("models: ingest: sdk key: %w", err)
+		}
+		in.sdkKey = Secret(key)
+	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)
 	return in, err
 }
@@ -186,10 +202,10 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 func (s *Store) ingestTargets(ctx context.Context, imAppID int64) ([]ingestTarget, error) {
 	var rows []struct {
 		AppID, PlanID, AccountID int64
-		Region                   string
+		Region, Platform         string
 		Sandbox                  bool
 	}
-	err := s.read(ctx).Raw(`SELECT z.app_id, z.plan_id, p.account_id, p.region, p.sandbox
+	err := s.read(ctx).Raw(`SELECT z.app_id, z.plan_id, p.account_id, p.region, p.platform, p.sandbox
 		FROM authorizations z JOIN apps p ON p.id = z.app_id
 		WHERE z.im_app_id = ? AND z.released_at IS NULL AND p.deleted_at IS NULL
 		ORDER BY z.id`, imAppID).Scan(&rows).Error
@@ -204,7 +220,7 @@ func (s *Store) ingestTargets(ctx context.Context, imAppID int64) ([]ingestTarge
 		}
 		targets = append(targets, ingestTarget{
 			scope:  AppScope{appID: r.AppID, accountID: r.AccountID, db: db},
-			planID: r.PlanID, sandbox: r.Sandbox,
+			planID: r.PlanID, platform: r.Platform, sandbox: r.Sandbox,
 		})
 	}
 	return targets, nil

@@ -44,6 +44,8 @@ type Content struct {
 	InterruptionLevel string         `json:"il,omitempty"`
 	LowPriority       bool           `json:"lp,omitempty"`
 	Data              map[string]any `json:"d,omitempty"`
+	// ChannelIDs names the notification channel on the phone for a vendor (push.Channel).
+	ChannelIDs map[string]string `json:"ci,omitempty"`
 }
 
 // Message kinds, equal to push.Kind's values.
@@ -74,7 +76,13 @@ type Incoming struct {
 	// ExpiresAt is zero for DefaultLife; later than MaxLife is cut.
 	ExpiresAt time.Time
 	Content   Content
+	// IOS replaces title and sound for apps on iOS, where a request says others for
+	// them; nil for the same.
+	IOS *Variant
 }
+
+// Variant is what one platform shows and plays instead.
+type Variant struct{ Title, Sound string }
 
 // Message is the kept record of one offline message: everything but its content.
 type Message struct {

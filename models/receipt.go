@@ -157,7 +157,7 @@ func (t *Tx) messagesOf(appID int64, rs []Receipt) (map[string]Message, error) {
 	}
 	slices.Sort(ids)
 	var ms []Message
-	if err := t.Select("id", "app_id", "plan_id", "sandbox", "accepted_at").Find(&ms, "app_id = ? AND id IN ?", appID, slices.Compact(ids)).Error; err != nil {
+	if err := t.Select("id", "app_id", "plan_id", "kind", "sandbox", "accepted_at").Find(&ms, "app_id = ? AND id IN ?", appID, slices.Compact(ids)).Error; err != nil {
 		return nil, err
 	}
 	out := make(map[string]Message, len(ms))
@@ -188,6 +188,9 @@ func (t *Tx) receipt(r *Receipt, m *Message, counts map[Count]int64) (told, wait
 	}
 	set := map[string]any{"state": r.Status}
 	count := func(metric string) {
+		if !m.Counted() {
+			return
+		}
 		counts[Count{AppID: m.AppID, PlanID: m.PlanID, Hour: m.Hour(), Sandbox: m.Sandbox, Channel: d.Channel, Metric: metric}]++
 	}
 	if d.ArrivedAt == nil {
@@ -222,11 +225,12 @@ func forward(from, to string) bool {
 // recorded. One that comes while this transaction is open is found by
 // FoldReceipts.
 func (t *Tx) foldEarly(ctx context.Context, ds []*Delivery, counts map[Count]int64) error {
-	accepted := make(map[deliveryKey]bool, len(ds))
+	accepted := make(map[deliveryKey]bool, 2*len(ds))
 	var ids []string
 	for _, d := range ds {
 		if d.State == StateAccepted {
 			accepted[deliveryKey{d.MessageID, d.DeviceID}] = true
+			accepted[deliveryKey{d.MessageID, 0}] = true // a receipt that names no device
 			ids = append(ids, d.MessageID)
 		}
 	}
@@ -272,8 +276,14 @@ const anyEarly = `SELECT EXISTS (SELECT 1 FROM early_receipts)`
 func (t *Tx) fold(early []earlyReceipt, counts map[Count]int64) error {
 	byApp := map[int64][]Receipt{}
 	for _, e := range early {
-		byApp[e.AppID] = append(byApp[e.AppID], Receipt{MessageID: e.MessageID, DeviceID: e.DeviceID, Status: e.Status, At: e.At.UTC()})
-		err := t.Exec("DELETE FROM early_receipts WHERE message_id = ? AND device_id = ? AND status = ?", e.MessageID, e.DeviceID, e.Status).Error
+		devices, err := t.devicesOf(&e)
+		if err != nil {
+			return err
+		}
+		for _, id := range devices {
+			byApp[e.AppID] = append(byApp[e.AppID], Receipt{MessageID: e.MessageID, DeviceID: id, Status: e.Status, At: e.At.UTC()})
+		}
+		err = t.Exec("DELETE FROM early_receipts WHERE message_id = ? AND device_id = ? AND status = ?", e.MessageID, e.DeviceID, e.Status).Error
 		if err != nil {
 			return err
 		}
@@ -288,18 +298,28 @@ func (t *Tx) fold(early []earlyReceipt, counts map[Count]int64) error {
 	return nil
 }
 
+// devicesOf returns the device that a waiting receipt speaks of; for one that names
+// none, those that its message went to.
+func (t *Tx) devicesOf(e *earlyReceipt) (ids []int64, err error) {
+	if e.DeviceID != 0 {
+		return []int64{e.DeviceID}, nil
+	}
+	err = t.Raw("SELECT device_id FROM deliveries WHERE message_id = ? AND device_id <> 0 AND state <> ?", e.MessageID, StatePending).Scan(&ids).Error
+	return ids, err
+}
+
 // FoldReceipts applies waiting receipts whose send was recorded beside them and
 // returns how many there were, at most a small step's worth.
 func (d *DB) FoldReceipts(ctx context.Context) (n int, err error) {
-	const ready = `FROM early_receipts e JOIN deliveries d ON d.message_id = e.message_id AND d.device_id = e.device_id
-		WHERE d.state <> 'pending'`
+	const ready = `FROM early_receipts e JOIN deliveries d ON d.message_id = e.message_id
+		AND (d.device_id = e.device_id OR e.device_id = 0 AND d.device_id <> 0) WHERE d.state <> 'pending'`
 	var waiting int
 	if err := d.read(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 " + ready + " LIMIT 1) x").Scan(&waiting).Error; err != nil || waiting == 0 {
 		return 0, wrapNil("models: fold receipts", err)
 	}
 	err = d.writeHot(ctx, func(ctx context.Context, t *Tx) error {
 		var early []earlyReceipt
-		if err := t.Raw("SELECT e.* "+ready+" LIMIT ?", purgeChunk).Scan(&early).Error; err != nil {
+		if err := t.Raw("SELECT DISTINCT e.* "+ready+" LIMIT ?", purgeChunk).Scan(&early).Error; err != nil {
 			return err
 		}
 		n = len(early)

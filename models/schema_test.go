@@ -29,7 +29,7 @@ func TestColumns(t *testing.T) {
 			for _, f := range model.Fields {
 				if f.DBName != "" {
 					kind := f.FieldType.Kind().String()
-					want[f.DBName] = kind == "ptr" || slices.Contains([]string{"bind_key", "prev_hash", "secret", "receipt_secret", "receipt_hash"}, f.DBName)
+					want[f.DBName] = kind == "ptr" || slices.Contains([]string{"bind_key", "prev_hash", "secret", "receipt_secret", "receipt_hash", "sdk_key"}, f.DBName)
 				}
 			}
 			types, err := s.w.Migrator().ColumnTypes(table)

@@ -87,6 +87,9 @@ type Message struct {
 	// most MaxReceiptURL bytes; "" for nowhere. Vendors whose address is entered
 	// in their own console ignore it.
 	ReceiptURL string
+	// ChannelIDs names the phone's notification channel for a vendor, in place of the
+	// credential's.
+	ChannelIDs map[Channel]string
 }
 
 // Target is one device's address at the vendor.

@@ -105,6 +105,9 @@ func (k *work) markRecordedLocked() int {
 // count adds one to a counter of a job's message.
 func (b *builder) count(j *job, metric, reason string) {
 	m := &j.item.Message
+	if !m.Counted() {
+		return
+	}
 	if b.of != j.item {
 		b.of, b.hour = j.item, m.Hour()
 	}

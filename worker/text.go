@@ -23,6 +23,12 @@ func compose(it *models.Item, cfg *models.SendConfig, id string) push.Message {
 		InterruptionLevel: c.InterruptionLevel, HighPriority: !c.LowPriority, ExpiresAt: m.ExpiresAt,
 		Data: withMessageID(c.Data, id),
 	}
+	for vendor, id := range c.ChannelIDs {
+		if out.ChannelIDs == nil {
+			out.ChannelIDs = make(map[push.Channel]string, len(c.ChannelIDs))
+		}
+		out.ChannelIDs[push.Channel(vendor)] = id
+	}
 	if c.CollapseKey != "" {
 		out.CollapseKey = c.CollapseKey
 	}

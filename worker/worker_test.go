@@ -128,6 +128,10 @@ func TestBadge(t *testing.T) {
 		if want := []int{4, 5, 6, 20, -1, 20, 21, 0, 1}; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("badges %v, want %v", got, want)
 		}
+		// The update of the number alone is in no statistics.
+		if p, a := r.counter(models.MetricPlanned, ""), r.counter(models.MetricAccepted, ""); p != 8 || a != 8 {
+			t.Errorf("%d planned, %d accepted, want 8", p, a)
+		}
 		if n := r.db.devices[1].Device.Badge; n != 1 {
 			t.Errorf("stored badge %d, want 1", n)
 		}

@@ -2,6 +2,7 @@ package fcm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -104,7 +105,7 @@ func (s *Sender) compose(m *push.Message, badge *int) (*message, error) {
 	if out.Notification.Title == "" && out.Notification.Body == "" {
 		return nil, errContent
 	}
-	n := &androidNotification{ChannelID: s.channel, Tag: valid(m.CollapseKey)}
+	n := &androidNotification{ChannelID: cmp.Or(m.ChannelIDs[push.FCM], s.channel), Tag: valid(m.CollapseKey)}
 	if n.Priority, err = shownPriority(m.InterruptionLevel); err != nil {
 		return nil, err
 	}

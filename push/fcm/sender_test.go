@@ -298,7 +298,11 @@ func TestMessageKinds(t *testing.T) {
 		m    push.Message
 		want string // the payload, or our own code
 	}{
-		"silent":       {push.Message{Kind: push.Silent, Data: map[string]any{"k": "v"}, HighPriority: true}, `{"android":{"priority":"NORMAL"},"data":{"k":"v"}}`},
+		"silent": {push.Message{Kind: push.Silent, Data: map[string]any{"k": "v"}, HighPriority: true}, `{"android":{"priority":"NORMAL"},"data":{"k":"v"}}`},
+		"channel": {
+			push.Message{Kind: push.Alert, Title: "t", ChannelIDs: map[push.Channel]string{push.FCM: "calls"}, HighPriority: true},
+			`{"android":{"priority":"HIGH","notification":{"channel_id":"calls"}},"notification":{"title":"t"}}`,
+		},
 		"badge":        {push.Message{Kind: push.Badge, Badge: &one}, push.CodeBadContent},
 		"now or never": {push.Message{Kind: push.Alert, Title: "t", ExpiresAt: now}, `{"android":{"priority":"NORMAL","ttl":"0s","notification":{"channel_id":"im_messages"}},"notification":{"title":"t"}}`},
 		"far":          {push.Message{Kind: push.Alert, Body: "b", Sound: "bell", ExpiresAt: now.AddDate(5, 0, 0)}, `{"android":{"priority":"NORMAL","ttl":"2419200s","notification":{"channel_id":"im_messages","sound":"bell"}},"notification":{"body":"b"}}`},

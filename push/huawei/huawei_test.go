@@ -214,6 +214,11 @@ func TestPayload(t *testing.T) {
 		"android.notification.click_action.type": 3.0, "android.notification.channel_id": "im", "android.notification.importance": "NORMAL",
 		"android.notification.sound": "/raw/bell", "android.notification.group": "c1", "android.notification.notify_id": float64(push.NotifyID("k")),
 	}
+	own := m
+	own.ChannelIDs = map[push.Channel]string{push.Huawei: "calls"}
+	if got := lab.At(l.Sent(own, target(1)), "android.notification.channel_id"); got != "calls" {
+		t.Errorf("the message's channel: %v", got)
+	}
 	for path, v := range want {
 		if lab.At(got, path) != v {
 			t.Errorf("%s = %v, want %v", path, lab.At(got, path), v)

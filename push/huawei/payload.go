@@ -1,6 +1,7 @@
 package huawei
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -116,7 +117,7 @@ func (s *Sender) payload(m *push.Message, first *push.Target, badgeNumber int, h
 // the intent that the operator entered, else beside the app's own start.
 func (s *Sender) notice(m *push.Message, first *push.Target, data string, r *request) (*androidNotice, error) {
 	n := &androidNotice{
-		ClickAction: clickAction{Type: clickOpen}, Importance: s.fields[fieldImportance], ChannelID: s.fields[fieldChannelID],
+		ClickAction: clickAction{Type: clickOpen}, Importance: s.fields[fieldImportance], ChannelID: cmp.Or(m.ChannelIDs[push.Huawei], s.fields[fieldChannelID]),
 		// A later message with the same key replaces this one; without a key a
 		// repeat of this very message does.
 		NotifyID: push.NotifyID(first.ID), Group: push.CutBytes(m.ThreadID, maxGroup),

@@ -81,7 +81,7 @@ func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 	}
 	n := notification{
 		Title: push.CutRunes(title, maxTitle), SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: push.CutRunes(content, maxContent),
-		ChannelID: s.class.channel, Category: s.class.category, NotifyLevel: s.class.level,
+		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel), Category: s.class.category, NotifyLevel: s.class.level,
 		NotifyID: push.NotifyID(m.CollapseKey),
 	}
 	if len(m.Data) > 0 {

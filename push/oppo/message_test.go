@@ -48,6 +48,10 @@ func TestMessageFields(t *testing.T) {
 			t.Errorf("%s is %v, want %v", k, got[k], want)
 		}
 	}
+	m.ChannelIDs = map[push.Channel]string{push.OPPO: "calls"}
+	if got = send(m, tg); got["channel_id"] != "calls" {
+		t.Errorf("the message's channel: %v", got["channel_id"])
+	}
 	tg.Badge = &nine
 	if got = send(m, tg); got["badge_message_count"] != 100.0 {
 		t.Errorf("badge %v, want 100, which shows as 99+", got["badge_message_count"])

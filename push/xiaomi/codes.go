@@ -9,6 +9,8 @@ const (
 	codeBadIDs = "bad_regids"
 	// codeSendFailed is also what a request gets that is left with no target.
 	codeSendFailed = "20301"
+	// codeChannel refuses the notification channel.
+	codeChannel = "27001"
 )
 
 // row is what one code means for the targets of its request.
@@ -57,20 +59,20 @@ func codeTable() map[string]row {
 		codeBadIDs:     {outcome: push.BadTarget, text: "the registration id is not valid", doc: docAPI},
 		// The page adds "usually because the device is not online", which is no
 		// reason to forget a token; a receipt of type 16 says when it is dead.
-		"65003": {outcome: push.BadTarget, keepToken: true, text: "the device was not found, or is not online", doc: docCodes},
-		"10031": credential("the app is on the blacklist"),
-		"10036": credential("the app may not do this"),
-		"10037": credential("the app's authorization has expired"),
-		"21301": credential("the AppSecret was refused"),
-		"21302": credential("the AppSecret was refused"),
-		"21303": credential("the request is restricted"),
-		"21305": credential("no AppSecret was presented"),
-		"22000": credential("the app is not valid"),
-		"22006": credential("the AppID is not valid"),
-		"22007": credential("the AppKey is not valid"),
-		"22022": credential("the package name does not belong to the AppSecret"),
-		"22102": credential("the app may not send notifications"),
-		"27001": credential("the notification channel does not fit the app: check channel_id"),
+		"65003":     {outcome: push.BadTarget, keepToken: true, text: "the device was not found, or is not online", doc: docCodes},
+		"10031":     credential("the app is on the blacklist"),
+		"10036":     credential("the app may not do this"),
+		"10037":     credential("the app's authorization has expired"),
+		"21301":     credential("the AppSecret was refused"),
+		"21302":     credential("the AppSecret was refused"),
+		"21303":     credential("the request is restricted"),
+		"21305":     credential("no AppSecret was presented"),
+		"22000":     credential("the app is not valid"),
+		"22006":     credential("the AppID is not valid"),
+		"22007":     credential("the AppKey is not valid"),
+		"22022":     credential("the package name does not belong to the AppSecret"),
+		"22102":     credential("the app may not send notifications"),
+		codeChannel: credential("the notification channel does not fit the app: check channel_id"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package xiaomi
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -97,8 +98,8 @@ func (s *Sender) alert(v url.Values, m push.Message, topic string, first push.Ta
 	v.Set("description", push.CutRunes(body, maxDescription))
 	v.Set("notify_type", notifyAll)
 	v.Set("extra.notify_effect", "1") // a click opens the app, which finds the payload
-	if s.channel != "" {
-		v.Set("extra.channel_id", s.channel)
+	if channel := cmp.Or(m.ChannelIDs[push.Xiaomi], s.channel); channel != "" {
+		v.Set("extra.channel_id", channel)
 	}
 	// Without a number of its own every notification of the app has number 0 and
 	// replaces the one before.

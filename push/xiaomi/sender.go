@@ -94,6 +94,11 @@ func (s *Sender) send(ctx context.Context, m push.Message, targets []push.Target
 		return
 	}
 	results, whole := s.judge(reply, tokens)
+	for i := range results {
+		if results[i].Code == codeChannel && m.ChannelIDs[push.Xiaomi] != "" {
+			results[i].Outcome = push.BadMessage // the credential's own was not asked for
+		}
+	}
 	if whole && len(tokens) > 1 {
 		// One target spoils the request and the answer does not say which: halves find it.
 		half := len(r.places) / 2

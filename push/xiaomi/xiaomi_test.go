@@ -267,11 +267,22 @@ func TestWrongKeys(t *testing.T) {
 	if r := l.Open().Check(context.Background()); r.Outcome != push.BadCredential || r.Code != "27001" {
 		t.Errorf("wrong channel: %+v", r)
 	}
+	own := hello()
+	own.ChannelIDs = map[push.Channel]string{push.Xiaomi: "high_im", push.Huawei: "x"}
+	if r := l.Open().Send(context.Background(), own, targets(1))[0]; r.Outcome != push.Accepted || lab.Last[map[string]string](l)["extra.channel_id"] != "high_im" {
+		t.Errorf("a message with a channel of its own: %+v", r)
+	}
 	l.Fields["channel_id"] = ""
 	if r := l.Open().Check(context.Background()); r.Outcome != push.Accepted {
 		t.Errorf("good keys: %+v", r)
 	}
+	// A channel that a message names is that message's fault alone.
 	m := hello()
+	m.ChannelIDs = map[push.Channel]string{push.Xiaomi: "unknown"}
+	if r := l.Open().Send(context.Background(), m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != "27001" {
+		t.Errorf("wrong channel of a message: %+v", r)
+	}
+	m = hello()
 	m.ReceiptURL = "https://push.example.com/not-registered"
 	if r := l.Open().Send(context.Background(), m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != "65038" {
 		t.Errorf("receipt address that is not registered: %+v", r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,8 +68,7 @@ func (s *site) delay(d time.Duration) {
 }
 
 // beside measures the messages of the healthy channels while those of all are accepted
-// and one may be broken. The broken one's are waited
-// for afterwards.
+// and one may be broken. The broken one's are waited for afterwards.
 func (s *site) beside(ctx context.Context, span time.Duration, breakIt func(v *sink.Vendor, on bool)) (sample, error) {
 	return s.channelsWorking(ctx, func() (sample, error) {
 		var healthy []*channelApp
@@ -107,10 +107,15 @@ func (s *site) steady(ctx context.Context, counted []*channelApp, span time.Dura
 	var next atomic.Int64
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := load(256, settle+span, func(_, _ int) error {
+		one := func(_, _ int) error {
 			n := next.Add(1) - 1
 			return s.acceptFor(ctx, s.channels[int(n)%len(s.channels)])
-		})
+		}
+		if s.paced > 0 {
+			done <- groups(s.paced, settle+span, one)
+			return
+		}
+		_, _, err := load(256, settle+span, one)
 		done <- err
 	}()
 	t := time.NewTimer(settle)
@@ -135,6 +140,34 @@ func (s *site) steady(ctx context.Context, counted []*channelApp, span time.Dura
 		}
 	}
 	return out, nil
+}
+
+// groupEvery is how often a group of messages comes: seldom enough that one is a good
+// part of what a commit takes.
+const groupEvery = 100 * time.Millisecond
+
+// groups has one called perSecond times a second for span, many at once.
+func groups(perSecond int, span time.Duration, one func(caller, i int) error) error {
+	t := time.NewTicker(groupEvery)
+	defer t.Stop()
+	size := max(int(int64(perSecond)*int64(groupEvery)/int64(time.Second)), 1)
+	for i := range int(span / groupEvery) {
+		var failed atomic.Pointer[error]
+		var wg sync.WaitGroup
+		for c := range size {
+			wg.Go(func() {
+				if err := one(c, i); err != nil {
+					failed.Store(&err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := failed.Load(); err != nil {
+			return *err
+		}
+		<-t.C
+	}
+	return nil
 }
 
 // acceptedOf is how many messages of the apps are recorded as accepted.

@@ -6,11 +6,18 @@
 // the pipeline and the vendor's stand-in share one process and its processors;
 // Postgres runs beside it with every commit on disk.
 //
+// What a frozen or throttling vendor does to the others is measured on the nine other
+// channels, while the same callers hand in the same mix of messages for all ten: the
+// tenth's messages are there in the comparison too, only that its vendor is well, so
+// that the ratio is the harm done by its being unwell and not by its having messages.
+// With -paced so many come a second, in equal groups, instead of as many as fit: what
+// each message costs is then compared under one load, on a machine with other work too.
+//
 // Every channel and the healthy ones beside a broken one are measured in the first
 // rounds only, since there are many of them. All vendors are stand-ins that say yes
 // (sandbox/sink), as the rule-checking simulators cost more than what is measured.
 //
-//	go run ./bench [-rounds 5] [-channels 3] [-seconds 2] [-only sqlite|postgres] [-run regexp] [-postgres url]
+//	go run ./bench [-rounds 5] [-channels 3] [-seconds 2] [-paced 1000] [-only sqlite|postgres] [-run regexp] [-postgres url]
 package main
 
 import (
@@ -45,6 +52,7 @@ func main() {
 type settings struct {
 	rounds   int
 	channels int
+	paced    int
 	seconds  float64
 	only     string
 	match    *regexp.Regexp
@@ -67,6 +75,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts")
 	f.IntVar(&o.channels, "channels", 3, "rounds in which every channel is measured, for half as long each; 0 for none")
+	f.IntVar(&o.paced, "paced", 0, "messages a second beside a broken vendor, in equal groups; 0 for as many as fit")
 	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "sqlite or postgres; empty for both")
 	f.StringVar(&o.postgres, "postgres", "", "URL of an empty database to use instead of a server of our own")
@@ -169,6 +178,7 @@ func (b *bench) open(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", engine, err)
 		}
+		s.paced = b.paced
 		b.sites = append(b.sites, s)
 		b.closes = append(b.closes, s.close)
 		if b.channels > 0 {
@@ -216,7 +226,7 @@ func (b *bench) round(ctx context.Context, n int) error {
 			return err
 		}
 		if n < b.channels {
-			if err := b.channelsOn(ctx, s); err != nil {
+			if err := b.channelsOn(ctx, s, n); err != nil {
 				return err
 			}
 		}
@@ -243,8 +253,8 @@ func (b *bench) roundOn(ctx context.Context, s *site) error {
 	)
 }
 
-// channelsOn measures every channel, and the healthy ones beside a broken one.
-func (b *bench) channelsOn(ctx context.Context, s *site) error {
+// channelsOn measures every channel in round n, and the healthy ones beside a broken one.
+func (b *bench) channelsOn(ctx context.Context, s *site, n int) error {
 	for _, a := range s.channels {
 		for _, delay := range []time.Duration{0, slowVendor} {
 			err := b.measure(channelName(s, a.channel, delay), gogcOurs, func(d time.Duration) (sample, error) { return s.through(ctx, a.channel, delay, d/2) })
@@ -253,28 +263,46 @@ func (b *bench) channelsOn(ctx context.Context, s *site) error {
 			}
 		}
 	}
-	beside := func(what string, f func(v *sink.Vendor, on bool)) error {
-		return b.measure(s.engine+what, gogcOurs, func(d time.Duration) (sample, error) { return s.beside(ctx, 2*d, f) })
-	}
-	return errors.Join(
-		beside(besideNone, func(*sink.Vendor, bool) {}),
-		beside(besideFrozen, func(v *sink.Vendor, on bool) { v.Freeze(on) }),
-		beside(besideThrottled, func(v *sink.Vendor, on bool) {
+	return b.besideOn(ctx, s, n)
+}
+
+// besideOn measures the nine healthy channels while the tenth is well or is not. The
+// database grows from one measurement to the next, so each round begins with another.
+func (b *bench) besideOn(ctx context.Context, s *site, n int) error {
+	well := func(*sink.Vendor, bool) {}
+	states := []struct {
+		name    string
+		breakIt func(v *sink.Vendor, on bool)
+	}{
+		{besideWell, well},
+		{besideFrozen, func(v *sink.Vendor, on bool) { v.Freeze(on) }},
+		{besideThrottled, func(v *sink.Vendor, on bool) {
 			every := 0
 			if on {
 				every = throttleEvery
 			}
 			v.Throttle(every)
-		}),
-	)
+		}},
+		{besideWellAgain, well},
+	}
+	for i := range states {
+		st := states[(n+i)%len(states)]
+		err := b.measure(s.engine+st.name, gogcOurs, func(d time.Duration) (sample, error) { return s.beside(ctx, 2*d, st.breakIt) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // slowVendor is how long a vendor takes to answer in the second measurement of each.
 const slowVendor = 50 * time.Millisecond
 
-// Names of the measurements of healthy channels.
+// Names of the measurements of the nine healthy channels. The one beside a tenth that is
+// well is made twice: how far its second differs from its first is how far chance goes.
 const (
-	besideNone      = " nine beside a healthy one"
+	besideWell      = " nine beside a healthy one"
+	besideWellAgain = " nine beside a healthy one, again"
 	besideFrozen    = " nine beside a frozen one"
 	besideThrottled = " nine beside a throttled one"
 )

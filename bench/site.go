@@ -39,6 +39,7 @@ type site struct {
 	ingest models.Ingest
 	secret string
 	serial atomic.Int64 // of messages
+	paced  int          // messages a second in steady, 0 for as many as fit
 
 	vendors  vendors
 	channels []*channelApp

@@ -8,16 +8,18 @@ import (
 
 // control is what a Store keeps in memory about the control plane.
 type control struct {
-	hashing chan struct{} // a place for each password being hashed
-	keys    *cache[int64, accessKeyEntry]
-	configs *cache[int64, *SendConfig]
+	hashing  chan struct{} // a place for each password being hashed
+	keys     *cache[int64, accessKeyEntry]
+	configs  *cache[int64, *SendConfig]
+	receipts *receiptCache
 }
 
 func newControl() control {
 	return control{
-		hashing: make(chan struct{}, hashesAtOnce),
-		keys:    newCache[int64, accessKeyEntry](),
-		configs: newCache[int64, *SendConfig](),
+		hashing:  make(chan struct{}, hashesAtOnce),
+		keys:     newCache[int64, accessKeyEntry](),
+		configs:  newCache[int64, *SendConfig](),
+		receipts: &receiptCache{},
 	}
 }
 
@@ -97,5 +99,6 @@ func (c *cache[K, V]) clear() {
 func (s *Store) forgetApp(appID int64) {
 	s.control.keys.drop(appID)
 	s.control.configs.drop(appID)
+	s.control.receipts.clear()
 	s.forgetIngest()
 }

@@ -71,7 +71,7 @@ func (s *Store) ReceiptSecret(ctx context.Context, who Actor, o CredentialOwner,
 // Only ReceiptsFrom makes one.
 type Reporter struct {
 	Channel string
-	Fields  map[string]Secret
+	Fields  map[string]Secret // shared with other requests, not to be changed
 	id      int64
 	scope   AppScope
 }
@@ -79,12 +79,10 @@ type Reporter struct {
 // App returns the app that receipts of this credential are about.
 func (r Reporter) App() AppScope { return r.scope }
 
-// ReceiptsFrom finds the credential of a channel behind the secret in a receipt
-// address. NotFound when there is none.
-func (s *Store) ReceiptsFrom(ctx context.Context, channel, secret string) (Reporter, error) {
-	hash := sha256.Sum256([]byte(secret))
+// loadReporter reads the credential of a channel whose receipt secret has that hash.
+func (s *Store) loadReporter(ctx context.Context, channel string, hash []byte) (Reporter, error) {
 	var c Credential
-	err := s.read(ctx).Where("receipt_hash = ? AND channel = ? AND owner_kind = ?", hash[:], channel, ownerApp).Take(&c).Error
+	err := s.read(ctx).Where("receipt_hash = ? AND channel = ? AND owner_kind = ?", hash, channel, ownerApp).Take(&c).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Reporter{}, notFound("")
 	}

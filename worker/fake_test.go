@@ -33,6 +33,7 @@ type fakeDB struct {
 	fail       func(call string) error
 	records    int
 	claims     int
+	claimed    int // messages of claimed batches
 	processes  int // that work, 0 for one
 }
 
@@ -90,6 +91,7 @@ func (d *fakeDB) ClaimDue(_ context.Context, owner string, lease time.Duration, 
 		b.owner, b.until = owner, now.Add(lease)
 		b.Generation++
 		c := b.Batch
+		d.claimed += len(c.Items)
 		out = append(out, &c)
 	}
 	return out, nil

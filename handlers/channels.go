@@ -204,8 +204,6 @@ func channelNote(ctx context.Context, channel string, spec *push.Spec, info mode
 	return info.FileName
 }
 
-// receiptOn is the value of push.FieldReceiptActive once an operator activated it.
-const receiptOn = "on"
 
 func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, card *views.ChannelCard, fact func(key, value string)) {
 	if spec.ReceiptSetup == push.ReceiptNone {
@@ -222,7 +220,7 @@ func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push
 	vendor := locale.T(ctx, "channels."+r.Channel)
 	switch {
 	case r.Environment == models.EnvironmentSandbox: // its simulator knows the address
-	case spec.ReceiptSetup == push.ReceiptBoth && r.Facts().Shown[push.FieldReceiptActive] != receiptOn:
+	case spec.ReceiptSetup == push.ReceiptBoth && r.ReceiptOnAt == nil:
 		card.Warning = locale.T(ctx, "channel.receipt_inactive", "Vendor", vendor)
 		card.Inactive = true
 	case r.ReceiptAt == nil && r.LastOKAt != nil && spec.ReceiptSetup != push.ReceiptMessage:

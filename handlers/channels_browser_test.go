@@ -41,7 +41,7 @@ func channelSite(t *testing.T) (s *site, owner models.Actor, paths map[string]st
 	say(push.OPPO, "11")
 	say(push.Meizu, "")
 	xm := say(push.Xiaomi, "")
-	if err := s.Store.RestCredential(t.Context(), xm.ID, xm.Revision, s.Clock.Now().Add(5*time.Hour), "200001"); err != nil {
+	if _, err := s.Store.RestCredential(t.Context(), xm.ID, xm.Revision, s.Clock.Now().Add(5*time.Hour), "200001"); err != nil {
 		t.Fatal(err)
 	}
 	paths = map[string]string{

@@ -284,7 +284,7 @@ func TestSetReceipts(t *testing.T) {
 		must(t, err)
 		acts := 0
 		for _, r := range page.Rows {
-			if strings.Contains(r.After, `"receipts"`) {
+			if strings.Contains(r.After, `"receipt_active"`) {
 				acts++
 			}
 		}

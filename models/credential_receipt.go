@@ -95,7 +95,7 @@ func (s *Store) SetReceipts(ctx context.Context, who Actor, appID, id int64, on 
 		}
 		return t.audit(who, entry{
 			action: ActionUpdate, kind: AuditCredential, id: id, name: own.name, product: own.product,
-			before: facts{"channel": c.Channel, "receipts": !on}, after: facts{"channel": c.Channel, "receipts": on},
+			before: facts{"channel": c.Channel, "receipt_active": !on}, after: facts{"channel": c.Channel, "receipt_active": on},
 		})
 	})
 	if err == nil {
@@ -124,7 +124,7 @@ func (s *Store) ReceiptsRefused(ctx context.Context, id, revision int64, code st
 		}
 		return t.audit(SystemActor(c.AccountID), entry{
 			action: ActionUpdate, kind: AuditCredential, id: id, name: app.Name, product: app.ProductID,
-			before: facts{"channel": c.Channel, "receipts": true}, after: facts{"channel": c.Channel, "receipts": false, "code": code},
+			before: facts{"channel": c.Channel, "receipt_active": true}, after: facts{"channel": c.Channel, "receipt_active": false, "code": code},
 		})
 	})
 	if err != nil || len(rows) == 0 {

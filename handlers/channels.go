@@ -144,6 +144,8 @@ func channelCount(ctx context.Context, cards []views.ChannelCard) string {
 // message is limited and nothing is known of that.
 func textLimits(ctx context.Context, l push.Limits) string {
 	switch {
+	case l.TitleRunes > 0 && l.BodyRunes > 0 && l.Wide:
+		return locale.T(ctx, "channel.limits_wide", "Title", l.TitleRunes, "Body", l.BodyRunes)
 	case l.TitleRunes > 0 && l.BodyRunes > 0:
 		return locale.T(ctx, "channel.limits_text", "Title", l.TitleRunes, "Body", l.BodyRunes)
 	case l.PayloadBytes > 0:

@@ -264,6 +264,9 @@ type Limits struct {
 	PayloadBytes int // whole payload, 0 for no stated limit
 	TitleRunes   int // 0 for no stated limit
 	BodyRunes    int
+	// Wide: the vendor counts half widths, so that these are Chinese characters and
+	// twice as many others.
+	Wide bool
 	// InFlight is the most Sends at once through one credential, 0 for as many as
 	// the worker likes.
 	InFlight int

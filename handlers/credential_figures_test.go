@@ -274,3 +274,34 @@ func TestActivateReceipts(t *testing.T) {
 		})
 	}
 }
+
+// A card that an authorization filled says so, whatever the channel; one that the
+// operator saved is his own.
+func TestSyncedCardsSayIt(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		im, _ := s.IMApp(owner, "Chat")
+		var in []models.CredentialInput
+		for _, channel := range vendorChannels() {
+			in = append(in, models.CredentialInput{
+				Channel: string(channel), Environment: models.EnvironmentProduction, Kind: string(channel), Fields: map[string]string{"app_id": "1"},
+			})
+		}
+		if _, err := s.Store.SaveCredentials(t.Context(), owner, models.IMOwner(im.ID), in...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Store.Authorize(t.Context(), owner, im.ID, app.ProductID, app.ID); err != nil {
+			t.Fatal(err)
+		}
+		config := appBase(app.ID) + "/config"
+		synced := func(want int) {
+			t.Helper()
+			if n := strings.Count(v.Get(config).Text(), "从 IM 侧同步"); n != want {
+				t.Errorf("%d cards say that they were synced, want %d", n, want)
+			}
+		}
+		synced(len(vendorChannels()))
+		v.Submit(appBase(app.ID)+"/credentials/hw/new", channelForm(channelValues(t)[push.Huawei])...).To(config)
+		synced(len(vendorChannels()) - 1)
+	})
+}

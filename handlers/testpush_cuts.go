@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
@@ -74,10 +75,11 @@ func (h *console) sentTexts(c echo.Context, a appPage, f testForm, out *cuts) (t
 		return "", "", err
 	}
 	title, body = a.App.Name, models.GenericText(account.Language)
-	if a.App.TextMode == models.TextSender && f.Title != "" {
-		title = f.Title
+	mode := web.T(c, "config.text_generic")
+	if a.App.TextMode == models.TextSender {
+		mode, title = web.T(c, "config.text_sender"), cmp.Or(f.Title, title)
 	}
-	out.hidden = web.T(c, "test.hidden", "Mode", web.T(c, "config.text_"+a.App.TextMode), "Title", title, "Body", body)
+	out.hidden = web.T(c, "test.hidden", "Mode", mode, "Title", title, "Body", body)
 	return title, body, nil
 }
 

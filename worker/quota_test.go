@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -118,9 +117,9 @@ func TestNewKeyEndsRest(t *testing.T) {
 			}
 		}
 		s.eventually(15*time.Second, "what waited is sent with the new key", sent(ids[:4]))
-		t.Log(fmt.Sprintf("what waited was sent %v after the new key was saved", time.Since(began).Round(10*time.Millisecond)))
+		t.Logf("what waited was sent %v after the new key was saved", time.Since(began).Round(10*time.Millisecond))
 		s.eventually(15*time.Second, "all sent with the new key", sent(ids))
-		t.Log(fmt.Sprintf("all %d were sent %v after the new key was saved", len(ids), time.Since(began).Round(10*time.Millisecond)))
+		t.Logf("all %d were sent %v after the new key was saved", len(ids), time.Since(began).Round(10*time.Millisecond))
 		if k := now(); k.RestUntil != nil || k.RestCode != "" {
 			t.Errorf("the rest goes on: %v %q", k.RestUntil, k.RestCode)
 		}

@@ -51,15 +51,12 @@ func makeAccount(c push.Channel, from models.Secret, key func() ([]byte, error))
 		a.Fields = map[string]string{"app_id": id, "client_id": a.ID, "client_secret": secret}
 	case push.Xiaomi:
 		a.ID = secret
-		a.Fields = map[string]string{"app_id": id, "app_key": id, "app_secret": secret, push.FieldReceiptActive: "on"}
+		a.Fields = map[string]string{"app_id": id, "app_key": id, "app_secret": secret}
 	case push.OPPO:
 		a.ID = text[:32]
 		a.Fields = map[string]string{"app_key": a.ID, "master_secret": secret}
 	case push.Vivo, push.Meizu:
 		a.Fields = map[string]string{"app_id": id, "app_key": text[:32], "app_secret": secret}
-		if c == push.Meizu {
-			a.Fields[push.FieldReceiptActive] = "on"
-		}
 	case push.WebPush:
 		a.Fields, err = webPushKeys(from)
 		a.ID = a.Fields["public_key"]

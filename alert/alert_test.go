@@ -91,7 +91,8 @@ func TestDeliverInEnglish(t *testing.T) {
 		r.must(err)
 		r.hook(models.HookWeCom, "")
 		until := time.Date(2027, 1, 2, 16, 0, 0, 0, time.UTC)
-		r.must(r.store.RestCredential(t.Context(), r.key.ID, r.key.Revision, until, "80300008"))
+		_, err = r.store.RestCredential(t.Context(), r.key.ID, r.key.Revision, until, "80300008")
+		r.must(err)
 		r.deliver()
 		got := r.robots.texts()
 		if len(got) != 1 || !strings.Contains(got[0], "quota is used up") || !strings.Contains(got[0], "2027-01-03 01:00 +09:00") || !strings.Contains(got[0], "Huawei") {

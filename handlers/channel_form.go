@@ -24,6 +24,7 @@ import (
 const (
 	inputPackage = "package_name"
 	inputRate    = "rate"
+	inputQuota   = "daily_quota"
 	// fieldPrefix keeps a channel's fields apart from them.
 	fieldPrefix = "f_"
 )
@@ -35,6 +36,7 @@ type channelInput struct {
 	values  map[string]string
 	pkg     string
 	rate    string
+	quota   string
 	present *models.Credential // the one that is edited, or nil
 	more    bool               // for one more package, which has to be named
 	secrets map[string]models.Secret
@@ -84,6 +86,9 @@ func (h *console) newChannel(ctx echo.Context, at credentialPlace, spec push.Spe
 		if in.present.Rate > 0 {
 			in.rate = strconv.FormatInt(in.present.Rate, 10)
 		}
+		if in.present.DailyQuota > 0 {
+			in.quota = strconv.FormatInt(in.present.DailyQuota, 10)
+		}
 	}
 	return h.credentialPage(ctx, 200, at, in.dialog(ctx.Request().Context(), nil))
 }
@@ -93,6 +98,7 @@ func (h *console) readChannel(ctx echo.Context, at credentialPlace, spec push.Sp
 	in := &channelInput{
 		at: at, spec: spec, values: map[string]string{}, files: map[string]upload{}, more: ctx.QueryParam("more") != "",
 		pkg: strings.TrimSpace(ctx.FormValue(inputPackage)), rate: strings.TrimSpace(ctx.FormValue(inputRate)),
+		quota: strings.TrimSpace(ctx.FormValue(inputQuota)),
 	}
 	if err := h.slot(ctx, in); err != nil {
 		return in, err
@@ -136,8 +142,9 @@ func (h *console) saveChannel(ctx echo.Context, at credentialPlace, spec push.Sp
 	if err == nil && in.more && in.pkg == "" {
 		return refused(c.FormErrors{inputPackage: web.T(ctx, "channel.fault_missing", "Field", web.T(ctx, "channel.package"))})
 	}
+	var rows []models.Credential
 	if err == nil {
-		_, err = h.Store.SaveCredentials(std, h.actor(ctx), at.owner, saved)
+		rows, err = h.Store.SaveCredentials(std, h.actor(ctx), at.owner, saved)
 	}
 	var fault *push.FieldError
 	if errors.As(err, &fault) {
@@ -151,8 +158,13 @@ func (h *console) saveChannel(ctx echo.Context, at credentialPlace, spec push.Sp
 		return refused(faults)
 	}
 	detail := web.T(ctx, "credentials.saved_detail")
-	if at.im != nil {
+	switch {
+	case at.im != nil:
 		detail = web.T(ctx, "credentials.saved_im")
+	case in.present != nil && in.present.RestUntil != nil && rows[0].RestUntil == nil:
+		detail = web.T(ctx, "channel.saved_rest")
+	case in.present != nil && in.present.ReceiptOnAt != nil && rows[0].ReceiptOnAt == nil:
+		detail = web.T(ctx, "channel.saved_receipts")
 	}
 	web.Flash(ctx, web.T(ctx, "channel.saved_flash", "Name", vendorChannelName(std, string(spec.Channel))), detail)
 	return web.SeeOther(ctx, at.back)
@@ -170,13 +182,7 @@ func (in *channelInput) check(now time.Time) (models.CredentialInput, error) {
 			return out, err
 		}
 	}
-	if in.rate != "" {
-		n, err := strconv.ParseInt(in.rate, 10, 64)
-		if err != nil || n <= 0 {
-			n = -1 // refused with the limit
-		}
-		out.Rate = n
-	}
+	out.Rate, out.DailyQuota, out.SameApp = amount(in.rate), amount(in.quota), in.sameApp()
 	info, err := in.spec.Inspect(in.values, in.at.bundle, now)
 	if err != nil {
 		return out, err
@@ -197,6 +203,33 @@ func (in *channelInput) check(now time.Time) (models.CredentialInput, error) {
 		out.Info.FileName = in.present.Facts().FileName
 	}
 	return out, nil
+}
+
+// amount reads a number that may be left out. What is none is refused with the limit.
+func amount(text string) int64 {
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(text, ",", ""), 10, 64)
+	if err != nil || n <= 0 {
+		return -1
+	}
+	return n
+}
+
+// sameApp reports whether the keys are of the app at the vendor that those saved are
+// of: what names it there is the same.
+func (in *channelInput) sameApp() bool {
+	names := 0
+	for _, f := range in.spec.Fields {
+		if f.Group != push.GroupKeys || f.Kind != push.FieldText || in.values[f.Key] == "" {
+			continue
+		}
+		if names++; in.secrets[f.Key].Reveal() != in.values[f.Key] {
+			return false
+		}
+	}
+	return names > 0
 }
 
 // shown are the fields that are no secret.
@@ -289,6 +322,12 @@ func (in *channelInput) scope(ctx context.Context, faults c.FormErrors) views.Ch
 		Name: inputRate, Label: locale.T(ctx, "channel.rate"), Value: in.rate, Mode: "numeric", Auto: "off", Optional: true,
 		Placeholder: rateDefault(in.spec.Rate), Hint: locale.T(ctx, "channel.rate_hint"), Error: faults.Get(inputRate),
 	})
+	if dailyQuota(string(in.spec.Channel)) {
+		g.Inputs = append(g.Inputs, c.Input{
+			Name: inputQuota, Label: locale.T(ctx, "channel.quota"), Value: in.quota, Mode: "numeric", Auto: "off", Optional: true,
+			Hint: locale.T(ctx, "channel.quota_hint"), Error: faults.Get(inputQuota),
+		})
+	}
 	return g
 }
 

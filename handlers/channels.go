@@ -43,22 +43,20 @@ func (h *console) appChannels(ctx echo.Context, k clock, p appPage) (views.Chann
 	if !may {
 		v.Empty = locale.T(std, "channel.empty_ask")
 	}
-	stats, err := h.Store.PlanStats(std, p.Scope, models.StatsFilter{From: k.now, To: k.now, Zone: k.zone, Sandbox: p.App.Sandbox})
-	if err != nil {
-		return v, err
-	}
-	today := map[string]models.Funnel{}
-	for _, s := range stats.Channels {
-		today[s.Channel] = s.Funnel
-	}
-	return v, h.channelCards(ctx, k, placeOfApp(p), may, today, &v)
+	return v, h.channelCards(ctx, k, placeOfApp(p), may, &p, &v)
 }
 
-func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, may bool, today map[string]models.Funnel, v *views.ChannelsView) error {
+func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, may bool, app *appPage, v *views.ChannelsView) error {
 	std, who := ctx.Request().Context(), h.actor(ctx)
 	rows, err := h.Store.Credentials(std, who, at.owner)
 	if err != nil {
 		return err
+	}
+	var did *figures // of an app; the IM side sends nothing
+	if app != nil {
+		if did, err = h.figures(std, k, *app, rows); err != nil {
+			return err
+		}
 	}
 	tested := testResults(ctx, at)
 	has, tests := map[string]bool{}, 0
@@ -73,7 +71,7 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 			if r.Environment != models.EnvironmentSandbox {
 				has[r.Channel] = true
 			}
-			card := channelCard(std, k, r, &spec, at, today)
+			card := channelCard(std, k, r, &spec, did)
 			if code, ok := tested[number(r.ID)]; ok {
 				card.Result = testWords(std, r.Channel, code)
 			}
@@ -119,8 +117,12 @@ func cardActs(card *views.ChannelCard, at credentialPlace, r *models.Credential)
 
 // channelCount says how the channels are: 6 个可用 · 1 个已暂停 · 1 个未测试.
 func channelCount(ctx context.Context, cards []views.ChannelCard) string {
-	n := map[c.Tone]int{}
+	n, low := map[c.Tone]int{}, 0
 	for i := range cards {
+		if cards[i].Low != "" {
+			low++
+			continue
+		}
 		n[cards[i].Tone]++
 	}
 	var parts []string
@@ -132,6 +134,9 @@ func channelCount(ctx context.Context, cards []views.ChannelCard) string {
 			parts = append(parts, locale.T(ctx, part.key, "N", n[part.tone]))
 		}
 	}
+	if low > 0 {
+		parts = append(parts, locale.T(ctx, "channel.count_low", "N", low))
+	}
 	return strings.Join(parts, " · ")
 }
 
@@ -139,6 +144,8 @@ func channelCount(ctx context.Context, cards []views.ChannelCard) string {
 // message is limited and nothing is known of that.
 func textLimits(ctx context.Context, l push.Limits) string {
 	switch {
+	case l.TitleRunes > 0 && l.BodyRunes > 0 && l.Wide:
+		return locale.T(ctx, "channel.limits_wide", "Title", l.TitleRunes, "Body", l.BodyRunes)
 	case l.TitleRunes > 0 && l.BodyRunes > 0:
 		return locale.T(ctx, "channel.limits_text", "Title", l.TitleRunes, "Body", l.BodyRunes)
 	case l.PayloadBytes > 0:
@@ -147,7 +154,7 @@ func textLimits(ctx context.Context, l push.Limits) string {
 	return ""
 }
 
-func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, at credentialPlace, today map[string]models.Funnel) views.ChannelCard {
+func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, did *figures) views.ChannelCard {
 	info := r.Facts()
 	card := views.ChannelCard{
 		ID: number(r.ID), Mark: channelMark(ctx, r.Channel), Name: vendorChannelName(ctx, r.Channel), Note: channelNote(ctx, r.Channel, spec, info),
@@ -162,10 +169,8 @@ func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.
 		card.Name += " · " + locale.T(ctx, "common.sandbox")
 	}
 	fact("channel.package", r.PackageName)
-	if f, ok := today[r.Channel]; ok && (f.Accepted > 0 || f.Failed > 0) {
-		fact("channel.today", locale.T(ctx, "channel.today_span", "Accepted", thousands(f.Accepted), "Failed", thousands(f.Failed)))
-	}
-	if at.im == nil {
+	if did != nil {
+		did.facts(ctx, r, fact)
 		last := locale.T(ctx, "credentials.never")
 		if r.LastOKAt != nil {
 			last = k.Ago(ctx, *r.LastOKAt)
@@ -185,6 +190,9 @@ func channelCard(ctx context.Context, k clock, r *models.Credential, spec *push.
 		fact("credentials.source", locale.T(ctx, "credentials.source_im"))
 	}
 	channelState(ctx, k, r, &card)
+	if did != nil {
+		did.state(ctx, r, &card)
+	}
 	return card
 }
 
@@ -204,9 +212,6 @@ func channelNote(ctx context.Context, channel string, spec *push.Spec, info mode
 	return info.FileName
 }
 
-// receiptOn is the value of push.FieldReceiptActive once an operator activated it.
-const receiptOn = "on"
-
 func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push.Spec, card *views.ChannelCard, fact func(key, value string)) {
 	if spec.ReceiptSetup == push.ReceiptNone {
 		return
@@ -222,9 +227,13 @@ func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push
 	vendor := locale.T(ctx, "channels."+r.Channel)
 	switch {
 	case r.Environment == models.EnvironmentSandbox: // its simulator knows the address
-	case spec.ReceiptSetup == push.ReceiptBoth && r.Facts().Shown[push.FieldReceiptActive] != receiptOn:
-		card.Warning = locale.T(ctx, "channel.receipt_inactive", "Vendor", vendor)
-		card.Inactive = true
+	case spec.ReceiptSetup == push.ReceiptBoth && r.ReceiptOnAt == nil:
+		fact("channel.receipt_state", locale.T(ctx, "channel.receipt_off"))
+		if card.Warning = locale.T(ctx, "channel.receipt_inactive", "Vendor", vendor); r.ReceiptOffCode != "" {
+			card.Warning = locale.T(ctx, "channel.receipt_refused_by", "Vendor", vendor, "Code", r.ReceiptOffCode)
+		}
+	case spec.ReceiptSetup == push.ReceiptBoth:
+		fact("channel.receipt_state", locale.T(ctx, "channel.receipt_on", "Name", r.ReceiptOnBy, "Time", k.Short(*r.ReceiptOnAt)))
 	case r.ReceiptAt == nil && r.LastOKAt != nil && spec.ReceiptSetup != push.ReceiptMessage:
 		card.Warning = locale.T(ctx, "channel.receipt_missing", "Vendor", vendor)
 	}
@@ -279,13 +288,21 @@ func (h *console) receiptView(ctx echo.Context, at credentialPlace, r *models.Cr
 		base = region.Public
 	}
 	v := &views.ReceiptView{
-		URL: base + ReceiptPath(r.Channel, secret), How: locale.T(std, "receipts."+r.Channel),
+		Name: vendorChannelName(std, r.Channel), URL: base + ReceiptPath(r.Channel, secret), How: locale.T(std, "receipts."+r.Channel),
 	}
 	switch {
 	case h.PublicURL == "" && base == h.publicURL(ctx) && spec.ReceiptSetup != push.ReceiptConsole:
 		v.Fault = locale.T(std, "channel.receipt_no_url")
 	case len(v.URL) > push.MaxReceiptURL:
 		v.Fault = locale.T(std, "channel.receipt_long", "Max", push.MaxReceiptURL)
+	}
+	if spec.ReceiptSetup == push.ReceiptBoth {
+		vendor := locale.T(std, "channels."+r.Channel)
+		v.Activate, v.Active = at.base+"/credentials/"+number(r.ID)+"/receipts", r.ReceiptOnAt != nil
+		if v.Now = locale.T(std, "channel.activate_text", "Vendor", vendor); v.Active {
+			v.Now = locale.T(std, "channel.deactivate_text", "Vendor", vendor)
+		}
+		v.Open = !v.Active
 	}
 	return v, nil
 }

@@ -38,13 +38,26 @@ func channelSite(t *testing.T) (s *site, owner models.Actor, paths map[string]st
 		}
 		return k
 	}
-	say(push.OPPO, "11")
-	say(push.Meizu, "")
-	xm := say(push.Xiaomi, "")
-	if err := s.Store.RestCredential(t.Context(), xm.ID, xm.Revision, s.Clock.Now().Add(5*time.Hour), "200001"); err != nil {
+	oppo := say(push.OPPO, "11")
+	mz := say(push.Meizu, "")
+	s.Clock.Advance(2 * time.Minute) // within one, a success is noted once
+	if err := s.Store.CredentialWorked(t.Context(), mz.ID, mz.Revision, models.Quota{Limit: 1000, Used: 960}); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Store.SetReceipts(t.Context(), owner, app.ID, mz.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	xm := say(push.Xiaomi, "")
+	if _, err := s.Store.RestCredential(t.Context(), xm.ID, xm.Revision, s.Clock.Now().Add(5*time.Hour), "200001"); err != nil {
+		t.Fatal(err)
+	}
+	in := authorized(t, s, owner, app)
+	handOver(t, s, in, "zhangwei_0412", "lina")
+	parked(t, s, app, xm, s.Clock.Now().Add(5*time.Hour), 49870, 130, "lina")
+	handOver(t, s, in, "wangfang")
+	parked(t, s, app, oppo, time.Time{}, 1204, 3, "wangfang")
 	paths = map[string]string{
+		"waiting": base + "/credentials/" + number(xm.ID) + "/waiting", "waiting-none": base + "/credentials/" + number(mz.ID) + "/waiting",
 		"empty": appBase(empty[0].ID) + "/config", "cards": base + "/config",
 		"more": base + "/credentials/vivo/new?more=1", "kept": base + "/credentials/mz/new",
 	}
@@ -70,7 +83,7 @@ func TestChannelsInTheBrowser(t *testing.T) {
 	for _, look := range []struct {
 		name, lang, theme string
 		width             int64
-	}{{"zh-light-1440", "zh-CN", "light", 1440}, {"zh-light-390", "zh-CN", "light", 390}, {"en-dark-1440", "en", "dark", 1440}, {"en-dark-390", "en", "dark", 390}} {
+	}{{"zh-light-1440", "zh-CN", "light", 1440}, {"zh-light-390", "zh-CN", "light", 390}, {"en-dark-1440", "en", "dark", 1440}, {"en-dark-390", "en", "dark", 390}, {"en-dark-320", "en", "dark", 320}} {
 		browser.Eval[bool](b, `fetch("/preferences", {method: "POST", body: new URLSearchParams({theme: "`+look.theme+`", lang: "`+look.lang+`"})}).then((r) => r.ok)`)
 		b.Size(look.width, 900)
 		for _, name := range slices.Sorted(maps.Keys(paths)) {

@@ -254,9 +254,9 @@ func TestChannelReceipts(t *testing.T) {
 		base := appBase(app.ID)
 		config := base + "/config"
 		v.Submit(base+"/credentials/mz/new", channelForm(channelValues(t)[push.Meizu])...).To(config).Has("未收到过", "http://console.example/receipts/mz/")
-		row, fields := s.channelRow(owner, models.AppOwner(app.ID), push.Meizu, "")
-		if fields[push.FieldReceiptActive] != "off" {
-			t.Errorf("receipts are %q before anybody activated them", fields[push.FieldReceiptActive])
+		row, _ := s.channelRow(owner, models.AppOwner(app.ID), push.Meizu, "")
+		if row.ReceiptOnAt != nil {
+			t.Error("receipts are active before anybody activated them")
 		}
 		secret, err := s.Store.ReceiptSecret(t.Context(), owner, models.AppOwner(app.ID), row.ID)
 		if err != nil {

@@ -33,7 +33,7 @@ func (h *console) imCredentials(ctx echo.Context, clock clock, m *models.IMApp) 
 		Title: locale.T(std, "credentials.im_title"), Text: locale.T(std, "credentials.im_text"),
 		Empty: locale.T(std, "credentials.im_empty"), New: at.base + "/credentials/apns/new",
 	}
-	return v, h.credentialCards(ctx, clock, at, true, &v)
+	return v, h.credentialCards(ctx, clock, at, true, nil, &v)
 }
 
 // appCredentials are an app's 推送证书.
@@ -48,14 +48,20 @@ func (h *console) appCredentials(ctx echo.Context, clock clock, p appPage) (view
 	} else {
 		v.Empty = locale.T(std, "credentials.empty_ask")
 	}
-	return v, h.credentialCards(ctx, clock, at, may, &v)
+	return v, h.credentialCards(ctx, clock, at, may, &p, &v)
 }
 
-func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPlace, may bool, v *views.CredentialsView) error {
+func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPlace, may bool, app *appPage, v *views.CredentialsView) error {
 	std := ctx.Request().Context()
 	rows, err := h.Store.Credentials(std, h.actor(ctx), at.owner)
 	if err != nil {
 		return err
+	}
+	var did *figures // of an app; the IM side sends nothing
+	if app != nil {
+		if did, err = h.figures(std, clock, *app, rows); err != nil {
+			return err
+		}
 	}
 	tested := testResults(ctx, at)
 	for i := range rows {
@@ -63,7 +69,7 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 		if k.Channel != string(push.APNs) {
 			continue
 		}
-		card := credentialCard(std, clock, k, at)
+		card := credentialCard(std, clock, k, did)
 		if code, ok := tested[number(k.ID)]; ok {
 			card.Result = testWords(std, k.Channel, code)
 		}
@@ -100,6 +106,9 @@ func testResults(ctx echo.Context, at credentialPlace) map[string]string {
 
 // testWords tells of a test that said neither yes nor no.
 func testWords(ctx context.Context, channel, code string) string {
+	if words, is := receiptWords(ctx, channel, code); is {
+		return words
+	}
 	switch {
 	case code == codeNoBundle && channel == string(push.APNs):
 		return locale.T(ctx, "credentials.test_no_bundle")
@@ -119,7 +128,7 @@ func causeWords(ctx context.Context, channel, code, text string) string {
 	return text
 }
 
-func credentialCard(ctx context.Context, clock clock, k *models.Credential, at credentialPlace) views.CredentialCard {
+func credentialCard(ctx context.Context, clock clock, k *models.Credential, did *figures) views.CredentialCard {
 	info := k.Facts()
 	card := views.CredentialCard{
 		ID: number(k.ID), Name: environmentWord(ctx, k.Environment), Note: locale.T(ctx, "credentials.kind_p12"),
@@ -149,25 +158,34 @@ func credentialCard(ctx context.Context, clock clock, k *models.Credential, at c
 	if k.Source == models.SourceIM {
 		fact("credentials.source", locale.T(ctx, "credentials.source_im"))
 	}
-	if at.im == nil {
+	if did != nil {
+		did.facts(ctx, k, fact)
 		last := locale.T(ctx, "credentials.never")
 		if k.LastOKAt != nil {
 			last = clock.Ago(ctx, *k.LastOKAt)
 		}
 		fact("credentials.last_ok", last)
 	}
-	credentialState(ctx, clock.now, k, &card)
+	credentialState(ctx, clock, k, &card)
+	if did != nil && (card.Cause != "" || card.Rest != "") {
+		q := did.queue(ctx, k)
+		card.Queue = &q
+	}
 	return card
 }
 
 // credentialState puts the chip, the meter and the warnings on a card.
-func credentialState(ctx context.Context, now time.Time, k *models.Credential, card *views.CredentialCard) {
-	switch k.State {
-	case models.CredentialPaused:
+func credentialState(ctx context.Context, clock clock, k *models.Credential, card *views.CredentialCard) {
+	now := clock.now
+	switch {
+	case k.State == models.CredentialPaused:
 		card.Tone, card.State, card.StateIcon = c.Bad, locale.T(ctx, "credentials.paused"), "player-pause"
 		card.Cause = causeWords(ctx, k.Channel, k.CauseCode, k.CauseText)
 		card.CauseCode, card.CauseUntil = k.CauseCode, locale.T(ctx, "credentials.paused_text")
-	case models.CredentialWorking:
+	case k.RestUntil != nil && k.RestUntil.After(now):
+		card.Tone, card.State, card.StateIcon = c.Warn, locale.T(ctx, "channel.resting"), "clock"
+		card.Rest = locale.T(ctx, "channel.rest_text", "Time", clock.Short(*k.RestUntil), "Code", k.RestCode)
+	case k.State == models.CredentialWorking:
 		card.Tone, card.State, card.StateIcon = c.OK, locale.T(ctx, "credentials.working"), "circle-check"
 	}
 	if k.NotAfter == nil {

@@ -51,7 +51,7 @@ func (h *console) proveCredential(ctx context.Context, who models.Actor, at cred
 	if err != nil {
 		return push.Result{}, err
 	}
-	r := h.checkCredential(ctx, k, fields, at.bundle)
+	r := h.checkCredential(ctx, k, fields, at.bundle, func(ctx context.Context, s push.Sender) push.Result { return s.Check(ctx) })
 	code := r.Code
 	switch r.Outcome {
 	case push.Accepted:
@@ -140,8 +140,9 @@ func (h *console) proveAll(ctx context.Context, who models.Actor, at credentialP
 	return results, errors.Join(faults...)
 }
 
-// checkCredential asks the vendor, or the simulator for a key of the sandbox.
-func (h *console) checkCredential(ctx context.Context, k *models.Credential, fields map[string]models.Secret, bundle string) push.Result {
+// checkCredential asks the vendor, or the simulator for a key of the sandbox, what
+// prove asks.
+func (h *console) checkCredential(ctx context.Context, k *models.Credential, fields map[string]models.Secret, bundle string, prove func(context.Context, push.Sender) push.Result) push.Result {
 	spec, ok := h.spec(k.Channel)
 	if !ok {
 		return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
@@ -185,7 +186,7 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 	defer sender.Close()
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	return sender.Check(ctx)
+	return prove(ctx, sender)
 }
 
 // codeNoBundle says that a key cannot be tested without a bundle id.

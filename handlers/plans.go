@@ -277,7 +277,7 @@ func (h *console) showPlan(c echo.Context) error {
 	if p.Note != nil && a.Actor.May(models.PermConfigure) {
 		p.Note.End = ui.Button(ui.Btn{Label: locale.T(ctx, "plan.paused_fix"), Href: a.Base + "/config", Small: true})
 	}
-	if p.Records, err = h.records(c, a, plan.ID, k); err != nil {
+	if p.Records, err = h.records(c, a, models.RecordFilter{PlanID: plan.ID}, k); err != nil {
 		return err
 	}
 	p.Records.IM = p.System

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/views"
 	ui "hongyan/views/components"
 	"hongyan/views/locale"
@@ -25,16 +26,18 @@ func recordStates() []string {
 	return []string{models.StateAccepted, models.StateArrived, models.StateClicked, models.StatePending, models.StateFailed, models.StateExpired, models.StateSkipped}
 }
 
-// records reads the send records that the address asks for.
-func (h *console) records(c echo.Context, a appPage, planID int64, k clock) (views.Records, error) {
+// records reads the send records that the address asks for, of those that f chooses.
+// With a state in f the address does not choose one.
+func (h *console) records(c echo.Context, a appPage, f models.RecordFilter, k clock) (views.Records, error) {
 	ctx := c.Request().Context()
 	keys := web.ReadKeyset(c)
-	f := models.RecordFilter{PlanID: planID, Before: keys.After, After: keys.Before, Limit: recordsPage}
+	fixed := f.State != ""
+	f.Before, f.After, f.Limit = keys.After, keys.Before, recordsPage
 	out := views.Records{
 		Base: c.Request().URL.Path, Query: strings.TrimSpace(c.QueryParam("q")),
 		From: c.QueryParam("from"), To: c.QueryParam("to"), ClearURL: web.FilterURL(c, "q", "", "from", "", "to", "", "state", ""),
 	}
-	if state := c.QueryParam("state"); slices.Contains(recordStates(), state) {
+	if state := c.QueryParam("state"); !fixed && slices.Contains(recordStates(), state) {
 		f.State = state
 		out.Hidden = append(out.Hidden, ui.Pair{Name: "state", Value: state})
 	}
@@ -47,10 +50,12 @@ func (h *console) records(c echo.Context, a appPage, planID int64, k clock) (vie
 	if to, ok := k.day(out.To); ok {
 		f.To = to.AddDate(0, 0, 1)
 	}
-	out.Filtered = f.State != "" || out.Query != "" || !f.From.IsZero() || !f.To.IsZero()
-	out.Pills = append(out.Pills, ui.Link{Label: locale.T(ctx, "record.all"), Href: web.FilterURL(c, "state", ""), Current: f.State == ""})
-	for _, s := range recordStates() {
-		out.Pills = append(out.Pills, ui.Link{Label: locale.T(ctx, "states."+s), Href: web.FilterURL(c, "state", s), Current: f.State == s})
+	out.Filtered = !fixed && f.State != "" || out.Query != "" || !f.From.IsZero() || !f.To.IsZero()
+	if !fixed {
+		out.Pills = append(out.Pills, ui.Link{Label: locale.T(ctx, "record.all"), Href: web.FilterURL(c, "state", ""), Current: f.State == ""})
+		for _, s := range recordStates() {
+			out.Pills = append(out.Pills, ui.Link{Label: locale.T(ctx, "states."+s), Href: web.FilterURL(c, "state", s), Current: f.State == s})
+		}
 	}
 	page, err := h.findRecords(ctx, a.Scope, f, out.Query)
 	if err != nil {
@@ -65,6 +70,33 @@ func (h *console) records(c echo.Context, a appPage, planID int64, k clock) (vie
 		out.Shown = locale.T(ctx, "record.shown", "N", n)
 	}
 	return out, nil
+}
+
+// waiting lists the messages that wait for a credential, whatever their plan.
+func (h *console) waiting(c echo.Context) error {
+	ctx := c.Request().Context()
+	a, err := h.app(c)
+	if err != nil {
+		return err
+	}
+	r, err := h.credential(c, placeOfApp(a))
+	if err != nil {
+		return err
+	}
+	k, err := h.clock(c)
+	if err != nil {
+		return err
+	}
+	name := vendorChannelName(ctx, r.Channel)
+	if r.Channel == string(push.APNs) {
+		name += " · " + environmentWord(ctx, r.Environment)
+	}
+	p := views.WaitingPage{Crumbs: []ui.Link{{Label: web.T(c, "config.title"), Href: a.Base + "/config"}, {Label: web.T(c, "channel.waiting_title")}}, Name: name}
+	if p.Records, err = h.records(c, a, models.RecordFilter{State: models.StatePending, CredentialID: r.ID}, k); err != nil {
+		return err
+	}
+	p.Chrome = web.Chrome(c)
+	return web.Page(c, views.Waiting(p))
 }
 
 // findRecords looks a query up as what it can be: a message's own id, then the IM

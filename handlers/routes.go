@@ -112,6 +112,8 @@ func (h *console) routesConfig(g *web.Group) {
 	g.GET("/apps/:app/config/delete", mayConfigure, h.askDeleteApp)
 	g.POST("/apps/:app/config/delete", mayConfigure, h.deleteApp)
 	h.routesCredentials(g, "/apps/:app", mayConfigure, h.appPlace)
+	g.POST("/apps/:app/credentials/:credential/receipts", mayConfigure, h.setReceipts)
+	g.GET("/apps/:app/credentials/:credential/waiting", mayView, h.waiting)
 	g.GET("/apps/:app/client", mayView, h.client)
 }
 

@@ -20,7 +20,14 @@ type testForm struct {
 	Account string `form:"account"`
 	Title   string `form:"title"`
 	Body    string `form:"body"`
+	// Act is "preview" to look at it without sending.
+	Act string `form:"act"`
+	// Seen is what cutMark gave for the texts whose cuts the operator was warned of.
+	Seen string `form:"seen"`
 }
+
+// actPreview is testForm.Act of the button that sends nothing.
+const actPreview = "preview"
 
 func (h *console) newTest(c echo.Context) error {
 	f := testForm{
@@ -60,7 +67,12 @@ func (h *console) testPage(c echo.Context, status int, f testForm, faults ui.For
 	if done, err := h.gateTest(c, a, http.StatusOK); done || err != nil {
 		return err
 	}
+	cuts, err := h.textCuts(c, a, f)
+	if err != nil {
+		return err
+	}
 	p := views.TestPage{
+		Limits: cuts.limits, Cuts: cuts.rows, Seen: cuts.mark, Hidden: cuts.hidden, Warned: cuts.rows != nil && f.Act != "",
 		Action: a.Base + "/test", Back: a.Base + "/tools", Tools: a.Base + "/tools", Account: f.Account, Title: f.Title, Body: f.Body, Sandbox: a.App.Sandbox,
 		MaxAccount: models.MaxAccountRunes, MaxTitle: models.MaxTitleRunes, MaxBody: models.MaxBodyRunes,
 		AppName: a.App.ProductName, Errors: faults,
@@ -144,6 +156,9 @@ func (h *console) sendTest(c echo.Context) error {
 		}
 	}
 	if faults == nil {
+		if stop, err := h.warnTest(c, a, f); stop || err != nil {
+			return err
+		}
 		in := models.Incoming{Kind: models.KindAlert, Account: f.Account, Sender: a.Actor.Name, Content: models.Content{Title: f.Title, Body: f.Body, Sound: defaultSound}}
 		id, err := h.Store.AcceptTest(c.Request().Context(), a.Scope, 0, in, device)
 		if err == nil {

@@ -50,7 +50,7 @@ func (r *ready) phone(routes []models.RouteInput, notify int, accounts ...string
 	r.t.Helper()
 	scope := r.scope()
 	got, err := r.Store.Register(r.t.Context(), scope, models.Registration{
-		Platform: models.PlatformIOS, Brand: "Apple", Model: "iPhone 15", OSVersion: "18.1", AppVersion: "6.8.2", Language: "zh-CN", TimeZone: "Asia/Shanghai",
+		Platform: r.app.Platform, Brand: "Apple", Model: "iPhone 15", OSVersion: "18.1", AppVersion: "6.8.2", Language: "zh-CN", TimeZone: "Asia/Shanghai",
 		Notify: notify, Routes: routes,
 	})
 	if err != nil {

@@ -174,13 +174,15 @@ func TestAlertEvents(t *testing.T) {
 
 		// A rest that is extended within the vendors' day is told once.
 		for i := range 3 {
-			must(t, s.RestCredential(ctx, k.ID, k.Revision, clock.Now().Add(time.Duration(i+1)*time.Minute), "dayLimit"))
+			_, err := s.RestCredential(ctx, k.ID, k.Revision, clock.Now().Add(time.Duration(i+1)*time.Minute), "dayLimit")
+			must(t, err)
 		}
 		if got := due(t, s, w); len(got[all.ID]) != 3 || len(got[some.ID]) != 1 || got[some.ID][0] != "quota 蓝鲸 apns dayLimit 0" {
 			t.Errorf("after a quota: %v", got)
 		}
 		clock.Advance(24 * time.Hour)
-		must(t, s.RestCredential(ctx, k.ID, k.Revision, clock.Now().Add(time.Hour), "dayLimit"))
+		_, err = s.RestCredential(ctx, k.ID, k.Revision, clock.Now().Add(time.Hour), "dayLimit")
+		must(t, err)
 		if got := due(t, s, w); len(got[some.ID]) != 2 {
 			t.Errorf("a day later: %v", got)
 		}

@@ -22,6 +22,7 @@ type newBatch struct {
 	*Batch
 	owner  string
 	paused bool
+	rested int64 // Rest.RestRevision
 	appID  int64 // 0 when the messages may be of several apps
 }
 
@@ -63,10 +64,10 @@ func (d *DB) open(sealed []byte, place string) ([]byte, error) {
 }
 
 const (
-	liteInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	pgInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 = '' THEN NULL ELSE clock_timestamp() + $8::bigint * interval '1 microsecond' END, $9)
+	liteInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at, rest_revision)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	pgInsertBatch = `INSERT INTO batches (credential_id, app_id, count, payload, due_at, expires_at, owner, lease_until, created_at, rest_revision)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 = '' THEN NULL ELSE clock_timestamp() + $8::bigint * interval '1 microsecond' END, $9, $10)
 		RETURNING id`
 )
 
@@ -91,7 +92,7 @@ func (t *Tx) insertBatch(ctx context.Context, n *newBatch) error {
 	now := t.now()
 	if t.pgx != nil {
 		return t.pgx.QueryRow(ctx, pgInsertBatch, n.CredentialID, n.appID, len(n.Items), payload, due, expires,
-			n.owner, LeaseTime.Microseconds(), now).Scan(&n.ID)
+			n.owner, LeaseTime.Microseconds(), now, n.rested).Scan(&n.ID)
 	}
 	var lease *time.Time
 	if n.owner != "" {
@@ -99,7 +100,7 @@ func (t *Tx) insertBatch(ctx context.Context, n *newBatch) error {
 		lease = &until
 	}
 	res, err := t.lite(ctx, liteInsertBatch).ExecContext(ctx, n.CredentialID, n.appID, len(n.Items), payload, due, expires,
-		n.owner, lease, now)
+		n.owner, lease, now, n.rested)
 	if err != nil {
 		return err
 	}
@@ -331,10 +332,19 @@ func (d *DB) FreeLeases(ctx context.Context) error {
 
 // ResumeBatches makes a credential's paused batches due at once and returns how
 // many there were. Call it after the credential's own commit.
-func (d *DB) ResumeBatches(ctx context.Context, credentialID int64) (int, error) {
-	n, err := d.makeDue(ctx, "due_at IS NULL AND credential_id = ?", credentialID)
+//
+// rested says that its daily rest is over too, before its time: then what waited out
+// the rest is due as well, as soon as every process knows. A process that does not
+// would put it off for the rest again.
+func (d *DB) ResumeBatches(ctx context.Context, credentialID int64, rested bool) (int, error) {
+	n, err := d.makeDue(ctx, d.Now(), "due_at IS NULL AND credential_id = ? AND credential_id <> 0", credentialID)
+	if err == nil && rested {
+		var more int
+		more, err = d.makeDue(ctx, d.Now().Add(restWake), "rest_revision <> 0 AND credential_id = ?", credentialID)
+		n += more
+	}
 	if err != nil {
-		return 0, fmt.Errorf("models: resume batches: %w", err)
+		return n, fmt.Errorf("models: resume batches: %w", err)
 	}
 	return n, nil
 }
@@ -342,30 +352,50 @@ func (d *DB) ResumeBatches(ctx context.Context, credentialID int64) (int, error)
 // DueExpired makes paused batches due in which a message has expired, so that
 // the worker records it, and returns how many there were.
 func (d *DB) DueExpired(ctx context.Context) (int, error) {
-	n, err := d.makeDue(ctx, "due_at IS NULL AND expires_at <= ?", d.Now())
+	n, err := d.makeDue(ctx, d.Now(), "due_at IS NULL AND expires_at <= ?", d.Now())
 	if err != nil {
 		return 0, fmt.Errorf("models: due expired: %w", err)
 	}
 	return n, nil
 }
 
-func (d *DB) makeDue(ctx context.Context, cond string, arg any) (n int, err error) {
+// restWake is when what waited out a rest is due that was ended: longer than any
+// process believes old settings.
+const restWake = cacheLife + cacheLife/2
+
+func (d *DB) makeDue(ctx context.Context, at time.Time, cond string, arg any) (n int, err error) {
 	err = d.write(ctx, func(t *Tx) error {
-		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL FROM (SELECT id FROM batches WHERE "+
-			cond+d.lockInOrder()+") l WHERE batches.id = l.id", t.now(), arg)
+		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL, rest_revision = 0 FROM (SELECT id FROM batches WHERE "+
+			cond+d.lockInOrder()+") l WHERE batches.id = l.id", at, arg)
 		n = int(r.RowsAffected)
 		return r.Error
 	})
 	return n, err
 }
 
-// PausedCredentials returns the credentials that have batches waiting for them.
-// The worker's upkeep resumes those that are not paused any more: a batch may be
-// recorded as paused just after its credential was repaired.
-func (d *DB) PausedCredentials(ctx context.Context) (ids []int64, err error) {
-	err = d.read(ctx).Raw("SELECT DISTINCT credential_id FROM batches WHERE due_at IS NULL AND credential_id <> 0 ORDER BY 1").Scan(&ids).Error
-	if err != nil {
-		return nil, fmt.Errorf("models: paused credentials: %w", err)
+// Waiting is work that waits for a credential.
+type Waiting struct {
+	CredentialID int64
+	// Paused: it waits for the credential to be repaired.
+	Paused bool
+	// RestRevision is the revision whose used-up quota it waits out, 0 for none.
+	RestRevision int64
+}
+
+// WaitingWork returns what waits for a credential's repair or rest. The worker's
+// upkeep resumes what has nothing to wait for any more: a batch may be recorded as
+// waiting just after its credential was repaired.
+func (d *DB) WaitingWork(ctx context.Context) (out []Waiting, err error) {
+	// Two queries, each with an index of its own.
+	for _, q := range []string{
+		"SELECT DISTINCT credential_id, rest_revision, (1 = 1) AS paused FROM batches WHERE due_at IS NULL AND credential_id <> 0",
+		"SELECT DISTINCT credential_id, rest_revision, (1 = 0) AS paused FROM batches WHERE rest_revision <> 0 AND due_at IS NOT NULL",
+	} {
+		var some []Waiting
+		if err := d.read(ctx).Raw(q).Scan(&some).Error; err != nil {
+			return nil, fmt.Errorf("models: waiting work: %w", err)
+		}
+		out = append(out, some...)
 	}
-	return ids, nil
+	return out, nil
 }

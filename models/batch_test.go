@@ -166,9 +166,9 @@ func TestRestBatches(t *testing.T) {
 			t.Errorf("retry %+v (-want +got):\n%s", bs[0], diff)
 		}
 
-		paused, err := s.PausedCredentials(ctx)
-		if err != nil || !slices.Equal(paused, []int64{5}) {
-			t.Errorf("paused %v %v", paused, err)
+		waiting, err := s.WaitingWork(ctx)
+		if err != nil || !slices.Equal(waiting, []Waiting{{CredentialID: 5, Paused: true}}) {
+			t.Errorf("waiting %v %v", waiting, err)
 		}
 		if n, err := s.DueExpired(ctx); err != nil || n != 0 {
 			t.Errorf("%d expired %v before their time", n, err)
@@ -178,7 +178,7 @@ func TestRestBatches(t *testing.T) {
 			t.Errorf("%d expired %v, want the batch with the short-lived message", n, err)
 		}
 		exec(t, s.DB, "UPDATE batches SET due_at = NULL WHERE credential_id = 5")
-		if n, err := s.ResumeBatches(ctx, 5); err != nil || n != 1 {
+		if n, err := s.ResumeBatches(ctx, 5, false); err != nil || n != 1 {
 			t.Errorf("resumed %d %v", n, err)
 		}
 		found := false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -87,12 +86,23 @@ type Credential struct {
 	Rate        int64      // targets a second at most, 0 for the vendor's published rule
 	RestUntil   *time.Time // nothing is sent before: the vendor's daily quota is used up
 	RestCode    string     // the vendor's code that said so
+	// DailyQuota is what the operator says the vendor takes a day, 0 for not said;
+	// the others are what the vendor itself last said of it.
+	DailyQuota int64
+	QuotaLimit int64
+	QuotaUsed  int64
+	QuotaAt    *time.Time
 	// The address that the vendor reports to, empty for channels without receipts.
 	SealedReceipt  []byte     `gorm:"column:receipt_secret" json:"-"`
 	ReceiptHash    []byte     `json:"-"`
 	ReceiptAt      *time.Time // when the vendor last reported
 	ReceiptCount   int64
 	ReceiptRefused int64 // reports that were forged or could not be read
+	// Since when messages carry the address of a vendor that must know it first
+	// (点击激活), who said that it does, and the vendor's code that turned it off again.
+	ReceiptOnAt    *time.Time
+	ReceiptOnBy    string
+	ReceiptOffCode string
 }
 
 // CredentialInfo are facts about a credential that are safe to show.
@@ -127,183 +137,6 @@ func (c *Credential) facts() facts {
 }
 
 func credentialPlace(id int64) string { return "credentials.fields:" + strconv.FormatInt(id, 10) }
-
-// CredentialInput is a credential that push.Spec has found valid.
-type CredentialInput struct {
-	Channel     string
-	Environment string
-	PackageName string // "" for the app's own
-	Kind        string
-	Fields      map[string]string
-	Info        CredentialInfo
-	NotAfter    *time.Time
-	// Tested says that the vendor has just accepted these fields.
-	Tested bool
-	// Rate is Credential.Rate.
-	Rate int64
-}
-
-// SaveCredentials saves credentials in their slots (channel, environment, package),
-// new or in place of what was there, all or none: a key for both environments is
-// two of them. A replaced one is resumed. Invalid for a broken input; NotFound;
-// Forbidden without PermConfigure, on the IM side PermIM.
-func (s *Store) SaveCredentials(ctx context.Context, who Actor, o CredentialOwner, in ...CredentialInput) ([]Credential, error) {
-	out := make([]Credential, len(in))
-	err := s.change(ctx, who, o.permission(), "save credential", func(t *Tx) error {
-		own, err := t.owner(who, o)
-		if err != nil {
-			return err
-		}
-		for i := range in {
-			c, err := s.saveCredential(t, who, own, in[i])
-			if err != nil {
-				return err
-			}
-			out[i] = *c
-		}
-		return t.settleOwner(o)
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.resumed(ctx, o, out...)
-	return out, nil
-}
-
-// owned is what a credential's owner contributes to it.
-type owned struct {
-	CredentialOwner
-	name    string
-	product int64
-	app     *App // nil on the IM side
-}
-
-// owner checks that the owner is the actor's and keeps it unchanged.
-func (t *Tx) owner(who Actor, o CredentialOwner) (owned, error) {
-	if o.kind == ownerIM {
-		m, err := t.imApp(who, o.id)
-		if err != nil {
-			return owned{}, err
-		}
-		return owned{CredentialOwner: o, name: m.Name}, nil
-	}
-	a, err := t.app(who, o.id)
-	if err != nil {
-		return owned{}, err
-	}
-	return owned{CredentialOwner: o, name: a.Name, product: a.ProductID, app: a}, nil
-}
-
-func (t *Tx) settleOwner(o CredentialOwner) error {
-	if o.kind == ownerIM {
-		return nil
-	}
-	return t.settle(o.id)
-}
-
-func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) (*Credential, error) {
-	if err := in.check(own); err != nil {
-		return nil, err
-	}
-	var rows []Credential
-	err := t.locked().Where("owner_kind = ? AND owner_id = ? AND channel = ? AND environment = ? AND package_name = ?",
-		own.kind, own.id, in.Channel, in.Environment, in.PackageName).Find(&rows).Error
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) == 0 && in.PackageName != "" {
-		if err := t.roomForPackage(own, in.Channel); err != nil {
-			return nil, err
-		}
-	}
-	now := t.now()
-	c := &Credential{
-		AccountID: who.AccountID, OwnerKind: own.kind, OwnerID: own.id, Channel: in.Channel,
-		Environment: in.Environment, PackageName: in.PackageName, CreatedAt: now, Sealed: []byte{},
-	}
-	e := entry{action: ActionCreate, kind: AuditCredential, product: own.product}
-	if len(rows) > 0 {
-		c, e.action, e.before = &rows[0], ActionUpdate, rows[0].facts()
-	}
-	info, err := json.Marshal(in.Info)
-	if err != nil {
-		return nil, fmt.Errorf("models: credential info: %w", err)
-	}
-	c.Kind, c.Info, c.NotAfter, c.SavedBy, c.UpdatedAt = in.Kind, string(info), in.NotAfter, who.Name, now
-	c.Source, c.SourceID, c.SourceRev = SourceManual, nil, nil
-	c.Rate = in.Rate
-	c.Revision++
-	c.resume(in.Tested, now)
-	if err := s.storeCredential(t, c, in.Fields); err != nil {
-		return nil, err
-	}
-	e.id, e.name, e.after = c.ID, own.name, c.facts()
-	return c, t.audit(who, e)
-}
-
-// maxPackages is how many 渠道包名 an owner may have keys of one channel for.
-const maxPackages = 50
-
-func (t *Tx) roomForPackage(own owned, channel string) error {
-	var n int64
-	err := t.Model(&Credential{}).Where("owner_kind = ? AND owner_id = ? AND channel = ? AND package_name <> ''", own.kind, own.id, channel).Count(&n).Error
-	if err == nil && n >= maxPackages {
-		return invalid("package_name", "errors.credential.packages", map[string]any{"Max": maxPackages})
-	}
-	return err
-}
-
-// resume clears what a refusal left.
-func (c *Credential) resume(tested bool, now time.Time) {
-	c.State, c.CauseCode, c.CauseText, c.PausedAt = CredentialUntested, "", "", nil
-	c.RestUntil, c.RestCode = nil, ""
-	if tested {
-		c.State, c.LastOKAt = CredentialWorking, &now
-	}
-}
-
-// storeCredential writes c with its fields sealed. The seal is bound to the row's
-// id, which a new row has only after it was written.
-func (s *Store) storeCredential(t *Tx, c *Credential, fields map[string]string) error {
-	if c.ID == 0 {
-		if err := t.Create(c).Error; err != nil {
-			return err
-		}
-	}
-	plain, err := json.Marshal(fields)
-	if err != nil {
-		return fmt.Errorf("models: credential fields: %w", err)
-	}
-	if c.Sealed, err = s.keys.Seal(plain, credentialPlace(c.ID)); err != nil {
-		return err
-	}
-	if c.OwnerKind == ownerApp && HasReceipts(c.Channel) && len(c.ReceiptHash) == 0 {
-		if err := s.newReceiptSecret(c); err != nil {
-			return err
-		}
-	}
-	return t.Save(c).Error
-}
-
-// check refuses what no form offers.
-func (in CredentialInput) check(own owned) error {
-	environments := []string{EnvironmentProduction, EnvironmentDevelopment, EnvironmentSandbox}
-	switch {
-	case in.Channel == "" || in.Kind == "" || len(in.Fields) == 0:
-		return invalid("", "errors.credential.incomplete", nil)
-	case !slices.Contains(environments, in.Environment), own.app == nil && in.Environment == EnvironmentSandbox:
-		return invalid("environment", "errors.credential.environment", nil)
-	case own.app != nil && !ChannelFits(in.Channel, own.app.Platform):
-		return invalid("", "errors.credential.platform", nil)
-	case in.Rate < 0 || in.Rate > MaxRate:
-		return invalid("rate", "errors.credential.rate", map[string]any{"Max": MaxRate})
-	}
-	if own.app != nil && in.Environment != EnvironmentSandbox && in.Info.BundleID != "" &&
-		own.app.PackageName != "" && in.PackageName == "" && in.Info.BundleID != own.app.PackageName {
-		return invalid("file", "errors.credential.bundle", map[string]any{"Bundle": in.Info.BundleID, "Package": own.app.PackageName})
-	}
-	return nil
-}
 
 // ChannelFits reports whether apps of a platform can be reached through a channel.
 func ChannelFits(channel, platform string) bool {
@@ -397,6 +230,6 @@ func (s *Store) DeleteCredential(ctx context.Context, who Actor, o CredentialOwn
 	if err != nil {
 		return err
 	}
-	s.resumed(ctx, o, c)
+	s.resumed(ctx, o, Credential{ID: c.ID}) // nothing holds its work any more
 	return nil
 }

@@ -67,6 +67,73 @@ func (s *Store) ReceiptSecret(ctx context.Context, who Actor, o CredentialOwner,
 	return s.receiptSecret(c)
 }
 
+// SetReceipts is 点击激活, or takes it back: from now on messages carry the receipt
+// address of a vendor that must know it first, as the operator says it does. NotFound;
+// Conflict when it is so already, or for a channel without receipts; Forbidden without
+// PermConfigure.
+func (s *Store) SetReceipts(ctx context.Context, who Actor, appID, id int64, on bool) error {
+	o := AppOwner(appID)
+	err := s.change(ctx, who, PermConfigure, "set receipts", func(t *Tx) error {
+		own, err := t.owner(who, o)
+		if err != nil {
+			return err
+		}
+		var c Credential
+		err = t.locked().Where("account_id = ? AND owner_kind = ? AND owner_id = ? AND id = ?", who.AccountID, o.kind, o.id, id).Take(&c).Error
+		if err != nil {
+			return found(err, "")
+		}
+		if len(c.ReceiptHash) == 0 || on == (c.ReceiptOnAt != nil) {
+			return conflict("errors.changed_meanwhile", nil)
+		}
+		c.ReceiptOnAt, c.ReceiptOnBy, c.ReceiptOffCode = nil, "", ""
+		if now := t.now(); on {
+			c.ReceiptOnAt, c.ReceiptOnBy = &now, who.Name
+		}
+		if err := t.Select("receipt_on_at", "receipt_on_by", "receipt_off_code").Updates(&c).Error; err != nil {
+			return err
+		}
+		return t.audit(who, entry{
+			action: ActionUpdate, kind: AuditCredential, id: id, name: own.name, product: own.product,
+			before: facts{"channel": c.Channel, "receipt_active": !on}, after: facts{"channel": c.Channel, "receipt_active": on},
+		})
+	})
+	if err == nil {
+		s.forgetOwner(o)
+	}
+	return err
+}
+
+// ReceiptsRefused takes an activation back that the vendor contradicts: it refuses
+// messages because of the address. The revision guards it as in PauseCredential. It is
+// for the worker, and stands in the audit log as the program's act.
+func (s *Store) ReceiptsRefused(ctx context.Context, id, revision int64, code string) error {
+	var rows []Credential
+	err := s.write(ctx, func(t *Tx) error {
+		err := t.Raw(`UPDATE credentials SET receipt_on_at = NULL, receipt_on_by = '', receipt_off_code = ?
+			WHERE id = ? AND revision = ? AND receipt_on_at IS NOT NULL RETURNING *`, code, id, revision).Scan(&rows).Error
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		c := &rows[0]
+		var app App
+		if c.OwnerKind == ownerApp {
+			if err := t.Where("id = ?", c.OwnerID).Take(&app).Error; err != nil {
+				return found(err, "")
+			}
+		}
+		return t.audit(SystemActor(c.AccountID), entry{
+			action: ActionUpdate, kind: AuditCredential, id: id, name: app.Name, product: app.ProductID,
+			before: facts{"channel": c.Channel, "receipt_active": true}, after: facts{"channel": c.Channel, "receipt_active": false, "code": code},
+		})
+	})
+	if err != nil || len(rows) == 0 {
+		return failed("receipts refused", err)
+	}
+	s.forgetOwner(rows[0].Owner())
+	return nil
+}
+
 // Reporter is a vendor's authenticated right to report receipts for one credential.
 // Only ReceiptsFrom makes one.
 type Reporter struct {

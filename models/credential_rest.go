@@ -8,12 +8,16 @@ import (
 // MaxRate is the most targets a second that an operator may allow a credential.
 const MaxRate = 100000
 
+// MaxDailyQuota is the most messages a day that an operator may say a vendor takes.
+const MaxDailyQuota = 10_000_000_000
+
 // RestCredential notes that a vendor's daily quota is used up until a moment, so that
 // every process stops asking: vendors lower the quota of those who go on. The
-// revision guards it as in PauseCredential. It is for the worker.
-func (s *Store) RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) error {
+// revision guards it as in PauseCredential: replaced says that the credential was
+// changed or deleted since, so that the rest is none of its. It is for the worker.
+func (s *Store) RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) (replaced bool, err error) {
 	var rows []Credential
-	err := s.write(ctx, func(t *Tx) error {
+	err = s.write(ctx, func(t *Tx) error {
 		err := t.Raw(`UPDATE credentials SET rest_until = ?, rest_code = ?
 			WHERE id = ? AND revision = ? AND (rest_until IS NULL OR rest_until < ?) RETURNING *`,
 			until.UTC(), code, id, revision, until.UTC()).Scan(&rows).Error
@@ -22,11 +26,16 @@ func (s *Store) RestCredential(ctx context.Context, id, revision int64, until ti
 		}
 		return t.alertQuota(&rows[0])
 	})
-	if err != nil || len(rows) == 0 {
-		return failed("rest credential", err)
+	if err != nil {
+		return false, failed("rest credential", err)
+	}
+	if len(rows) == 0 { // it rests already, or is not what it was
+		var n int64
+		err = s.read(ctx).Model(&Credential{}).Where("id = ? AND revision = ?", id, revision).Count(&n).Error
+		return err == nil && n == 0, failed("rest credential", err)
 	}
 	s.forgetOwner(rows[0].Owner())
-	return nil
+	return false, nil
 }
 
 // processLife is after how long without a sign a working process does not count.

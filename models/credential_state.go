@@ -38,7 +38,7 @@ func (s *Store) CredentialTested(ctx context.Context, who Actor, o CredentialOwn
 				c.PausedAt = &now
 			}
 		}
-		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "rest_until", "rest_code", "last_ok_at").Updates(&c).Error; err != nil {
+		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "last_ok_at").Updates(&c).Error; err != nil {
 			return err
 		}
 		return t.audit(who, entry{
@@ -71,7 +71,7 @@ func (s *Store) ResumeCredential(ctx context.Context, who Actor, o CredentialOwn
 		}
 		before := facts{"state": c.State, "code": c.CauseCode}
 		c.resume(false, t.now())
-		if err := t.Select("state", "cause_code", "cause_text", "paused_at", "rest_until", "rest_code").Updates(&c).Error; err != nil {
+		if err := t.Select("state", "cause_code", "cause_text", "paused_at").Updates(&c).Error; err != nil {
 			return err
 		}
 		return t.audit(who, entry{
@@ -123,8 +123,9 @@ func (s *Store) PauseCredential(ctx context.Context, id, revision int64, code, t
 
 // CredentialWorked notes that the vendor accepted something sent with the
 // credential, at most once a minute. The revision guards it as above, and a paused
-// one stays paused. It is for the worker.
-func (s *Store) CredentialWorked(ctx context.Context, id, revision int64) error {
+// one stays paused. quota is what the vendor said of it by the way. It is for the
+// worker.
+func (s *Store) CredentialWorked(ctx context.Context, id, revision int64, quota Quota) error {
 	now := s.Now()
 	// Read first: nearly always there is nothing to note, and a write would wait in
 	// line with the messages.
@@ -138,7 +139,11 @@ func (s *Store) CredentialWorked(ctx context.Context, id, revision int64) error 
 		return failed("credential worked", err)
 	}
 	return failed("credential worked", s.write(ctx, func(t *Tx) error {
-		return stale(t.DB).UpdateColumns(map[string]any{"state": CredentialWorking, "last_ok_at": now}).Error
+		set := map[string]any{"state": CredentialWorking, "last_ok_at": now}
+		if quota.Limit > 0 {
+			set["quota_limit"], set["quota_used"], set["quota_at"] = quota.Limit, quota.Used, now
+		}
+		return stale(t.DB).UpdateColumns(set).Error
 	}))
 }
 
@@ -149,8 +154,8 @@ func (s *Store) forgetOwner(o CredentialOwner) {
 	}
 }
 
-// resumed makes the work of credentials that are not paused due at once. Should it
-// fail, ResumeRepaired comes by later: the change itself is done.
+// resumed makes the work of credentials that are not paused due at once, and what
+// waited out a rest unless the rest goes on. Should it fail, ResumeRepaired comes by later: the change itself is done.
 func (s *Store) resumed(ctx context.Context, o CredentialOwner, credentials ...Credential) {
 	s.forgetOwner(o)
 	if o.kind != ownerApp {
@@ -164,7 +169,7 @@ func (s *Store) resumed(ctx context.Context, o CredentialOwner, credentials ...C
 	db, err := s.region(regions[0])
 	for _, c := range credentials {
 		if err == nil && c.State != CredentialPaused {
-			_, err = db.ResumeBatches(ctx, c.ID)
+			_, err = db.ResumeBatches(ctx, c.ID, c.RestUntil == nil)
 		}
 	}
 	if err != nil {
@@ -173,33 +178,58 @@ func (s *Store) resumed(ctx context.Context, o CredentialOwner, credentials ...C
 }
 
 // ResumeRepaired makes work due that waits for credentials which are no longer
-// paused, or no longer there. It closes the gap between a repair in the control
-// plane and the waiting work in a region's database; the worker calls it now and
-// then. It returns how many credentials had work woken.
+// paused, do not rest any more because they were changed, or are gone. It closes the
+// gap between a repair in the control plane and the waiting work in a region's
+// database: another process may go on with the old settings for a second. The worker
+// calls it now and then. It returns how many credentials had work woken.
 func (s *Store) ResumeRepaired(ctx context.Context) (int, error) {
-	woken := 0
+	woken := map[int64]bool{}
 	for _, d := range s.unique {
-		waiting, err := d.PausedCredentials(ctx)
+		waiting, err := d.WaitingWork(ctx)
 		if err != nil {
-			return woken, failed("resume repaired", err)
+			return len(woken), failed("resume repaired", err)
 		}
 		if len(waiting) == 0 {
 			continue
 		}
-		var paused []int64
-		err = s.read(ctx).Model(&Credential{}).Where("id IN ? AND state = ?", waiting, CredentialPaused).Pluck("id", &paused).Error
+		known, err := s.credentialsOf(ctx, waiting)
 		if err != nil {
-			return woken, failed("resume repaired", err)
+			return len(woken), failed("resume repaired", err)
 		}
-		for _, id := range waiting {
-			if slices.Contains(paused, id) {
+		now := s.Now()
+		for _, w := range waiting {
+			if c, ok := known[w.CredentialID]; ok && c.holds(w, now) {
 				continue
 			}
-			if _, err := d.ResumeBatches(ctx, id); err != nil {
-				return woken, failed("resume repaired", err)
+			if _, err := d.ResumeBatches(ctx, w.CredentialID, !w.Paused); err != nil {
+				return len(woken), failed("resume repaired", err)
 			}
-			woken++
+			woken[w.CredentialID] = true
 		}
 	}
-	return woken, nil
+	return len(woken), nil
+}
+
+func (s *Store) credentialsOf(ctx context.Context, waiting []Waiting) (map[int64]*Credential, error) {
+	ids := make([]int64, len(waiting))
+	for i, w := range waiting {
+		ids[i] = w.CredentialID
+	}
+	slices.Sort(ids)
+	var rows []Credential
+	err := s.read(ctx).Select("id", "revision", "state", "rest_until").Where("id IN ?", slices.Compact(ids)).Find(&rows).Error
+	out := make(map[int64]*Credential, len(rows))
+	for i := range rows {
+		out[rows[i].ID] = &rows[i]
+	}
+	return out, err
+}
+
+// holds reports whether work still has to wait for the credential. A rest that ends
+// by itself needs nobody to end it.
+func (c *Credential) holds(w Waiting, now time.Time) bool {
+	if w.Paused {
+		return c.State == CredentialPaused
+	}
+	return c.Revision == w.RestRevision || c.State == CredentialPaused || c.RestUntil != nil && c.RestUntil.After(now)
 }

@@ -110,12 +110,12 @@ func TestPauseAndRepair(t *testing.T) {
 		}
 		waits := func() int { return count(t, s.DB, "batches WHERE due_at IS NULL") }
 
-		must(t, s.CredentialWorked(ctx, id, revision))
+		must(t, s.CredentialWorked(ctx, id, revision, Quota{}))
 		state(CredentialWorking)
 		first, err := s.CredentialByID(ctx, w.main, owner, id)
 		must(t, err)
 		clock.Advance(okEvery - time.Second)
-		must(t, s.CredentialWorked(ctx, id, revision))
+		must(t, s.CredentialWorked(ctx, id, revision, Quota{}))
 		if c, err := s.CredentialByID(ctx, w.main, owner, id); err != nil || !c.LastOKAt.Equal(*first.LastOKAt) {
 			t.Errorf("noted twice within a minute: %v, %v", c.LastOKAt, err)
 		}
@@ -132,7 +132,7 @@ func TestPauseAndRepair(t *testing.T) {
 		if !cfg.Credentials[0].Paused {
 			t.Error("the worker still takes the credential for good")
 		}
-		must(t, s.CredentialWorked(ctx, id, revision)) // an answer to something older
+		must(t, s.CredentialWorked(ctx, id, revision, Quota{})) // an answer to something older
 		state(CredentialPaused)
 		waitingBatch(t, s.DB, id)
 

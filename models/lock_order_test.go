@@ -91,8 +91,8 @@ func lockBatches(t *testing.T, s *Store) {
 			ids, _ := pick(60)
 			return s.ReleaseBatches(ctx, "w", ids)
 		},
-		"resume":  func() error { _, err := s.ResumeBatches(ctx, credential); return err },
-		"expired": func() error { _, err := s.makeDue(ctx, "credential_id = ?", credential); return err },
+		"resume":  func() error { _, err := s.ResumeBatches(ctx, credential, true); return err },
+		"expired": func() error { _, err := s.makeDue(ctx, s.Now(), "credential_id = ?", credential); return err },
 	} {
 		for range 2 {
 			all.Go(func() {

@@ -26,6 +26,9 @@ type RecordFilter struct {
 	SourceID string
 	// State is a delivery state; records with at least one such delivery.
 	State string
+	// CredentialID: records with a delivery through this credential, of that state if
+	// one is given.
+	CredentialID int64
 	// Before and After are message ids to page from: older than Before, or newer
 	// than After. At most one is set.
 	Before, After string
@@ -102,8 +105,12 @@ func (f *RecordFilter) find(g *gorm.DB, appID int64) (ids []string, err error) {
 		// Rare states are found from their own index, not by looking through every
 		// message.
 		column, q = "message_id", g.Table("deliveries").Where("app_id = ? AND state = ? AND state <> 'accepted'", appID, f.State)
-	} else if f.State != "" {
-		q = q.Where("EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id AND d.state = ?)", f.State)
+		if f.CredentialID != 0 {
+			q = q.Where("credential_id = ?", f.CredentialID)
+		}
+	} else if f.State != "" || f.CredentialID != 0 {
+		q = q.Where("EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id AND (d.state = ? OR ? = '') AND (d.credential_id = ? OR ? = 0))",
+			f.State, f.State, f.CredentialID, f.CredentialID)
 	}
 	if f.PlanID != 0 {
 		q = q.Where("plan_id = ?", f.PlanID)

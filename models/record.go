@@ -40,6 +40,9 @@ type Rest struct {
 	// Paused leaves the batch without a due time until its credential is resumed
 	// or a message of it expires.
 	Paused bool
+	// RestRevision is the revision of the credential whose used-up daily quota the
+	// batch waits out, 0 for any other wait.
+	RestRevision int64
 	// Keep leaves the batch under the recorder's lease: the sends are still going
 	// on or are about to be tried again by the same process.
 	Keep  bool
@@ -164,7 +167,7 @@ func (r *recorder) rest(ctx context.Context, rec int, rests []Rest) error {
 		rest := &rests[i]
 		for items := range slices.Chunk(rest.Items, MaxBatch) {
 			b := &Batch{Generation: 1, CredentialID: rest.CredentialID, DueAt: rest.DueAt.UTC().Truncate(time.Microsecond), Items: items}
-			n := newBatch{Batch: b, paused: rest.Paused}
+			n := newBatch{Batch: b, paused: rest.Paused, rested: rest.RestRevision}
 			if rest.CredentialID != 0 {
 				n.appID = items[0].Message.AppID // a credential belongs to one app
 			}

@@ -25,6 +25,9 @@ type SendCredential struct {
 	// Receipt is the secret of the address that the vendor reports to, "" for a
 	// channel without receipts.
 	Receipt Secret
+	// ReceiptOn says that the vendor knows the address, where it must before a message
+	// may carry it. A simulator does.
+	ReceiptOn bool
 }
 
 // SendConfig is everything that the worker must know to send for an app. It is
@@ -119,7 +122,7 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		send := SendCredential{
 			ID: rows[i].ID, Revision: rows[i].Revision, Channel: rows[i].Channel, Environment: rows[i].Environment,
 			PackageName: rows[i].PackageName, Kind: rows[i].Kind, Fields: fields, Paused: rows[i].State == CredentialPaused,
-			Rate: rows[i].Rate, Receipt: receipt,
+			Rate: rows[i].Rate, Receipt: receipt, ReceiptOn: rows[i].ReceiptOnAt != nil || rows[i].Environment == EnvironmentSandbox,
 		}
 		if rows[i].RestUntil != nil {
 			send.RestUntil = *rows[i].RestUntil

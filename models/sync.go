@@ -134,9 +134,10 @@ func (s *Store) copyCredential(t *Tx, who Actor, src *Credential, app *App, into
 	}
 	c.Kind, c.Info, c.NotAfter, c.SavedBy, c.UpdatedAt = src.Kind, src.Info, src.NotAfter, who.Name, now
 	c.Source, c.SourceID, c.SourceRev = SourceIM, &src.ID, &src.Revision
+	c.replaced(s.sameFields(c, plain), false)
 	c.Revision++
 	c.resume(false, now)
-	c.Rate = src.Rate
+	c.Rate, c.DailyQuota = src.Rate, src.DailyQuota
 	return s.storeCredential(t, c, plain)
 }
 

@@ -173,10 +173,16 @@ type Result struct {
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic).
 	KeepToken bool
+	// Quota is what the vendor said by the way of the credential's day, zero for
+	// nothing.
+	Quota Quota
 	// Elapsed is the time from handing the request to the connection to having the
 	// whole answer, over all tries inside one Send; 0 if nothing was sent.
 	Elapsed time.Duration
 }
+
+// Quota is a credential's daily quota as its vendor counts it. Limit 0 says nothing.
+type Quota struct{ Limit, Used int64 }
 
 // Codes for ends that no vendor stated. They share Result.Code with the
 // vendors' own codes and are prefixed so that the two cannot be confused.
@@ -261,6 +267,9 @@ type Limits struct {
 	PayloadBytes int // whole payload, 0 for no stated limit
 	TitleRunes   int // 0 for no stated limit
 	BodyRunes    int
+	// Wide: the vendor counts half widths, so that these are Chinese characters and
+	// twice as many others.
+	Wide bool
 	// InFlight is the most Sends at once through one credential, 0 for as many as
 	// the worker likes.
 	InFlight int
@@ -318,6 +327,9 @@ type Spec struct {
 	ParseReceipt func(ReceiptRequest) (ReceiptReport, error)
 	// ReceiptSetup says how the vendor learns the receipt address.
 	ReceiptSetup ReceiptSetup
+	// ReceiptRefused are the codes by which the vendor refuses a message for nothing
+	// but its receipt address, so that the same one without it may succeed.
+	ReceiptRefused []string
 }
 
 // CredentialInfo is what a credential says about itself. It holds nothing secret.

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -22,13 +23,16 @@ const (
 	ReceiptConsole ReceiptSetup = "console" // entered in the vendor's console
 	ReceiptMessage ReceiptSetup = "message" // sent along with every message
 	// ReceiptBoth is entered in the vendor's console and sent along, and refused
-	// with a message before it was entered.
+	// with a message before it was entered. An operator says when it was.
 	ReceiptBoth ReceiptSetup = "both"
 )
 
-// FieldReceiptActive is the key of the choice field, on or off, by which an operator
-// says that the address of a ReceiptBoth channel was entered at the vendor.
-const FieldReceiptActive = "receipt_active"
+// ReceiptProver is a Sender of a ReceiptBoth channel.
+type ReceiptProver interface {
+	// CheckReceipt is Check with a receipt address along: Accepted when the vendor
+	// took it, BadMessage when it refused the request because of it.
+	CheckReceipt(ctx context.Context, url string) Result
+}
 
 // ReceiptRequest is a vendor's report as it arrived.
 type ReceiptRequest struct {

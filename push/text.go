@@ -23,6 +23,55 @@ func CutRunes(s string, n int) string {
 	return s[:i] + "…"
 }
 
+// runeWidth is how many half widths a rune counts where a vendor counts a Chinese
+// character as two; everything but ASCII is taken for one, to be on the safe side.
+func runeWidth(r rune) int {
+	if r < utf8.RuneSelf {
+		return 1
+	}
+	return 2
+}
+
+// CutWidth returns s cut to at most n half widths, the last two an ellipsis where
+// something was cut off. No rune is split.
+func CutWidth(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	sum, keep := 0, 0
+	for i, r := range s {
+		if sum <= n-runeWidth('…') {
+			keep = i
+		}
+		if sum += runeWidth(r); sum > n {
+			return s[:keep] + "…"
+		}
+	}
+	return s
+}
+
+// envelope is what a payload needs beside its texts, about.
+const envelope = 512
+
+// Cut returns what a channel of these limits makes of a title and a body, so that an
+// operator can be warned before he sends. Where a vendor limits the whole payload alone
+// it is about right: what else goes along is known only when sending.
+func (l Limits) Cut(title, body string) (cutTitle, cutBody string) {
+	cut := CutRunes
+	if l.Wide {
+		cut = func(s string, n int) string { return CutWidth(s, 2*n) }
+	}
+	if l.TitleRunes > 0 {
+		title = cut(title, l.TitleRunes)
+	}
+	if l.BodyRunes > 0 {
+		body = cut(body, l.BodyRunes)
+	}
+	if l.PayloadBytes > 0 {
+		title = CutBytes(title, l.PayloadBytes/4)
+		body = CutJSON(body, l.PayloadBytes-envelope-len(title))
+	}
+	return title, body
+}
+
 // CutBytes returns s cut to at most n bytes without splitting a rune.
 func CutBytes(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")

@@ -227,7 +227,10 @@ type fakeControl struct {
 	err    error
 	paused []string
 	worked int
-	rests  int
+	quota  models.Quota
+	// refused are the codes by which a receipt address was refused.
+	refused []string
+	rests   int
 }
 
 func (c *fakeControl) SendConfig(_ context.Context, _ int64) (*models.SendConfig, error) {
@@ -257,23 +260,37 @@ func (c *fakeControl) PauseCredential(_ context.Context, id, revision int64, cod
 	return false, nil
 }
 
-func (c *fakeControl) CredentialWorked(context.Context, int64, int64) error {
+func (c *fakeControl) CredentialWorked(_ context.Context, _, _ int64, quota models.Quota) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.worked++
+	c.quota = quota
 	return nil
 }
 
-func (c *fakeControl) RestCredential(_ context.Context, id, revision int64, until time.Time, _ string) error {
+func (c *fakeControl) ReceiptsRefused(_ context.Context, id, revision int64, code string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.cfg.Credentials {
 		if cr := &c.cfg.Credentials[i]; cr.ID == id && cr.Revision == revision {
-			cr.RestUntil = until
-			c.rests++
+			cr.ReceiptOn = false
+			c.refused = append(c.refused, code)
 		}
 	}
 	return nil
+}
+
+func (c *fakeControl) RestCredential(_ context.Context, id, revision int64, until time.Time, _ string) (replaced bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	replaced = true
+	for i := range c.cfg.Credentials {
+		if cr := &c.cfg.Credentials[i]; cr.ID == id && cr.Revision == revision {
+			cr.RestUntil, replaced = until, false
+			c.rests++
+		}
+	}
+	return replaced, nil
 }
 
 func (c *fakeControl) change(f func(*models.SendConfig)) {

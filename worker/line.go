@@ -30,13 +30,11 @@ type line struct {
 	spec push.Spec
 	m    *lineMetrics
 
-	// box is whether the app sends through the simulator; pkg its bundle or package;
-	// receipts the address that the vendor reports to, or ""; bundle the most targets
-	// that go in one request.
-	box      bool
-	pkg      string
-	receipts string
-	bundle   int
+	// box is whether the app sends through the simulator; pkg its bundle or package.
+	// bundle is the most targets that go in one request.
+	box    bool
+	pkg    string
+	bundle int
 
 	opening sync.Mutex
 	sender  push.Sender // guarded by opening until set, see open
@@ -56,9 +54,14 @@ type line struct {
 	checking bool
 	paused   bool          // the credential is paused
 	gone     bool          // the credential or its app is
+	replaced bool          // the credential has another revision
 	refused  time.Duration // when the vendor refused it, 0 if it did not
 	worked   time.Duration // when success was last noted, 0 never
-	closing  bool          // replaced by another revision, or idle
+	// receipts is the address that the vendor reports to, or ""; receiptOn whether it
+	// knows it.
+	receipts  string
+	receiptOn bool
+	closing   bool // replaced by another revision, or idle
 }
 
 // hand is a goroutine that sends, waiting for a job. The stack of a send is grown
@@ -109,11 +112,7 @@ func (l *line) blockedLocked(j *job, now time.Time) bool {
 			}
 		}
 	case rests:
-		off = func(j *job) {
-			if until.Sub(now) < quotaWait || !j.turn(now) {
-				j.putOff(l.gov.reason, until, now)
-			}
-		}
+		off = func(j *job) { l.restJobLocked(j, l.gov.reason, until, now) }
 	default:
 		return false
 	}
@@ -253,15 +252,17 @@ func (l *line) refresh(ctx context.Context) {
 
 // learnLocked takes over what the settings say.
 func (l *line) learnLocked(cfg *models.SendConfig) {
-	l.gone, l.paused = true, false
+	l.gone, l.paused, l.replaced = true, false, false
 	for i := range cfg.Credentials {
 		if c := &cfg.Credentials[i]; c.ID == l.cred.ID && cfg.Sandbox == l.box && !cfg.Deleted {
 			// A newer revision gets a line of its own; what is queued here goes out with
 			// the old one, and is looked up anew if the vendor refuses it.
 			l.gone, l.paused = false, c.Revision == l.cred.Revision && c.Paused
+			l.replaced = c.Revision > l.cred.Revision
 			if c.Revision == l.cred.Revision {
 				l.paceLocked(c.Rate)
 				l.restLocked(c.RestUntil)
+				l.learnReceiptsLocked(cfg, c)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.m[c.ID]
-	if l != nil && l.cred.Revision == c.Revision && l.box == cfg.Sandbox && l.touch(c) {
+	if l != nil && l.cred.Revision == c.Revision && l.box == cfg.Sandbox && l.touch(cfg, c) {
 		return l
 	}
 	spec, ok := ls.w.o.Registry(push.Channel(c.Channel))
@@ -45,7 +45,7 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	}
 	l.gov = governor{most: most, window: most}
 	l.pace = newPace(spec.Rate)
-	l.receipts = ls.w.receiptURL(cfg, &spec, c)
+	l.receiptOn, l.receipts = c.ReceiptOn, ls.w.receiptURL(cfg, &spec, c)
 	l.bundle = bundleOf(&spec.Limits, l.receipts != "")
 	l.paceLocked(c.Rate)
 	l.restLocked(c.RestUntil)
@@ -56,13 +56,14 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 
 // touch notes that the line is about to be used and what its settings say; false
 // when it is closed.
-func (l *line) touch(c *models.SendCredential) bool {
+func (l *line) touch(cfg *models.SendConfig, c *models.SendCredential) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.used, l.checked = l.w.sinceStart(), l.w.sinceStart()
 	l.paused, l.gone = c.Paused, false
 	l.paceLocked(c.Rate)
 	l.restLocked(c.RestUntil)
+	l.learnReceiptsLocked(cfg, c)
 	return !l.closing
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -90,12 +91,31 @@ func (l *line) restLocked(until time.Time) {
 	}
 }
 
+// restJobLocked puts a job off until the vendor takes more. A daily quota is worth a
+// detour; who has none waits for it, or for another revision of the credential.
+func (l *line) restJobLocked(j *job, reason string, until, now time.Time) {
+	switch {
+	case l.replaced:
+		// The new revision's quota may be another one.
+		j.putOff(models.ReasonRetry, wholeSecond(now.Add(rerouteWait)), now)
+	case until.Sub(now) < quotaWait:
+		j.putOff(reason, until, now)
+	case !j.turn(now):
+		j.putOff(reason, until, now)
+		j.rested = l.cred.Revision
+	}
+}
+
 // rested tells the other processes that the vendor's quota is used up.
 func (l *line) rested(ctx context.Context, until time.Time, code string) {
-	if err := l.w.control.RestCredential(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, until, code); err != nil {
+	replaced, err := l.w.control.RestCredential(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, until, code)
+	if err != nil {
 		// The others find out by themselves, with one refusal each.
 		l.w.log.Warn("a used-up quota was not noted for other processes", "credential", l.cred.ID, "error", err)
 	}
+	l.mu.Lock()
+	l.replaced = l.replaced || replaced
+	l.mu.Unlock()
 }
 
 // receiptURL is the address for a credential's receipts, "" for none.
@@ -106,7 +126,7 @@ func (w *Worker) receiptURL(cfg *models.SendConfig, spec *push.Spec, c *models.S
 	if spec.ReceiptSetup != push.ReceiptMessage && spec.ReceiptSetup != push.ReceiptBoth {
 		return ""
 	}
-	if active := c.Fields[push.FieldReceiptActive]; spec.ReceiptSetup == push.ReceiptBoth && active.Reveal() != "on" {
+	if spec.ReceiptSetup == push.ReceiptBoth && !c.ReceiptOn {
 		return "" // the vendor would refuse the message
 	}
 	url := w.o.ReceiptURL(cfg.Region, c.Channel, c.Receipt, cfg.Sandbox)
@@ -114,6 +134,36 @@ func (w *Worker) receiptURL(cfg *models.SendConfig, spec *push.Spec, c *models.S
 		return "" // the console says so where the address is shown
 	}
 	return url
+}
+
+// learnReceiptsLocked takes over whether messages carry the receipt address. How many
+// targets go in one request stays as it was: channels that ask for activation report
+// each of them.
+func (l *line) learnReceiptsLocked(cfg *models.SendConfig, c *models.SendCredential) {
+	if c.ReceiptOn != l.receiptOn {
+		l.receiptOn, l.receipts = c.ReceiptOn, l.w.receiptURL(cfg, &l.spec, c)
+	}
+}
+
+// receiptRefused has a message tried again without the receipt address that the
+// vendor refused it for, and sends none to the vendor from now on. False when that was
+// not the reason.
+func (l *line) receiptRefused(ctx context.Context, j *job, r *push.Result, now time.Time) bool {
+	if !slices.Contains(l.spec.ReceiptRefused, r.Code) || !j.reported {
+		return false
+	}
+	l.mu.Lock()
+	first := l.receipts != ""
+	l.receiptOn, l.receipts = false, ""
+	l.mu.Unlock()
+	if first {
+		l.w.log.Warn("the vendor refused the receipt address, messages go without it", "credential", l.cred.ID, "channel", l.cred.Channel, "app", l.app, "code", r.Code)
+		if err := l.w.control.ReceiptsRefused(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, r.Code); err != nil {
+			l.w.log.Warn("a refused receipt address was not noted", "credential", l.cred.ID, "error", err)
+		}
+	}
+	j.putOff(models.ReasonRetry, wholeSecond(now.Add(rerouteWait)), now)
+	return true
 }
 
 // count asks how many processes work on the lane's database.

@@ -12,6 +12,7 @@ type restKey struct {
 	credential int64
 	due        time.Time
 	paused     bool
+	rested     int64
 	keep       bool
 }
 
@@ -158,7 +159,7 @@ func (b *builder) end(j *job) {
 
 // later puts a job that was put off into the batch that carries it on.
 func (b *builder) later(j *job) {
-	key := restKey{due: j.due, paused: j.paused}
+	key := restKey{due: j.due, paused: j.paused, rested: j.rested}
 	if !j.detoured && !j.merging { // those find theirs when the batch is planned
 		key.credential = j.line.cred.ID
 	}
@@ -186,7 +187,7 @@ func (b *builder) rest(key restKey, j *job, t models.OpenTarget) {
 	if !ok {
 		i = len(b.rec.Rest)
 		b.rests[key] = i
-		b.rec.Rest = append(b.rec.Rest, models.Rest{CredentialID: key.credential, DueAt: key.due, Paused: key.paused, Keep: key.keep})
+		b.rec.Rest = append(b.rec.Rest, models.Rest{CredentialID: key.credential, DueAt: key.due, Paused: key.paused, RestRevision: key.rested, Keep: key.keep})
 	}
 	rest := &b.rec.Rest[i]
 	// A message's jobs follow each other.

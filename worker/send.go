@@ -51,7 +51,7 @@ func (l *line) handle(j *job) {
 		return
 	}
 	l.mu.Lock()
-	blocked := l.blockedLocked(j, now)
+	blocked, receipts := l.blockedLocked(j, now), l.receipts
 	l.mu.Unlock()
 	if blocked {
 		lane.complete(j)
@@ -65,10 +65,10 @@ func (l *line) handle(j *job) {
 		return
 	}
 	if len(j.more) > 0 {
-		l.sendAll(ctx, sender, j, now)
+		l.sendAll(ctx, sender, j, receipts, now)
 		return
 	}
-	r := l.send(ctx, sender, j, j.target[:])
+	r := l.send(ctx, sender, j, receipts, j.target[:])
 	l.conclude(ctx, j, &r[0], now)
 	l.report(r[0].Outcome, now, l.w.o.Now())
 	lane.complete(j)
@@ -76,7 +76,7 @@ func (l *line) handle(j *job) {
 
 // sendAll is one call for a job and those that go with it. To the governor it is one
 // send for each way in which it ended.
-func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, now time.Time) {
+func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, receipts string, now time.Time) {
 	targets := make([]push.Target, 0, j.size())
 	j.each(func(j *job) {
 		t := j.target[0]
@@ -85,7 +85,7 @@ func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, now time.Time
 		}
 		targets = append(targets, t)
 	})
-	results := l.send(ctx, s, j, targets)
+	results := l.send(ctx, s, j, receipts, targets)
 	var ways [push.BadCredential + 1]bool
 	i := 0
 	j.each(func(j *job) {
@@ -104,7 +104,7 @@ func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, now time.Time
 
 // send makes the one call and returns a valid result for each target. What a channel
 // does wrong concerns this message alone.
-func (l *line) send(ctx context.Context, s push.Sender, j *job, targets []push.Target) (results []push.Result) {
+func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string, targets []push.Target) (results []push.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.w.metrics.panics.Inc()
@@ -113,7 +113,8 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, targets []push.T
 		}
 	}()
 	m := *j.msg
-	m.ReceiptURL = l.receipts
+	m.ReceiptURL = receipts
+	j.each(func(j *job) { j.reported = receipts != "" })
 	results = s.Send(ctx, m, targets)
 	none := push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
 	if len(results) != len(targets) {
@@ -136,7 +137,7 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 	switch r.Outcome {
 	case push.Accepted:
 		j.settle(models.StateAccepted, "", now)
-		l.succeeded()
+		l.succeeded(r.Quota)
 	case push.BadTarget:
 		if !j.turn(now) {
 			j.settle(models.StateFailed, models.ReasonBadToken, now)
@@ -148,7 +149,7 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 			}
 		}
 	case push.BadMessage:
-		if !j.turn(now) {
+		if !l.receiptRefused(ctx, j, r, now) && !j.turn(now) {
 			j.settle(models.StateFailed, models.ReasonBadMessage, now)
 		}
 	case push.BadCredential:
@@ -226,9 +227,9 @@ func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now
 	if r.RetryAfter >= quotaWait {
 		l.rested(ctx, now.Add(r.RetryAfter), r.Code)
 	}
-	if until.Sub(now) < quotaWait || !j.turn(now) {
-		j.putOff(models.ReasonThrottled, later(until, now.Add(throttlePause)), now)
-	}
+	l.mu.Lock()
+	l.restJobLocked(j, models.ReasonThrottled, later(until, now.Add(throttlePause)), now)
+	l.mu.Unlock()
 	l.putOffQueue(now)
 }
 
@@ -299,7 +300,7 @@ const workedEvery = time.Minute
 
 // succeeded notes, once in a while and beside the sends, that the vendor takes
 // the credential.
-func (l *line) succeeded() {
+func (l *line) succeeded(quota push.Quota) {
 	now := max(l.w.sinceStart(), 1)
 	l.mu.Lock()
 	due := (l.worked == 0 || now-l.worked >= workedEvery) && l.w.phase.Load() < settling
@@ -311,7 +312,7 @@ func (l *line) succeeded() {
 		return
 	}
 	l.w.notes.Go(func() {
-		if err := l.w.control.CredentialWorked(l.w.sending, l.cred.ID, l.cred.Revision); err != nil {
+		if err := l.w.control.CredentialWorked(l.w.sending, l.cred.ID, l.cred.Revision, models.Quota(quota)); err != nil {
 			l.w.log.Warn("a credential's success was not noted", "credential", l.cred.ID, "error", err)
 		}
 	})

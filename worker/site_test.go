@@ -23,6 +23,7 @@ import (
 // the APNs simulator.
 type site struct {
 	t      *testing.T
+	dsn    string
 	store  *models.Store
 	who    models.Actor
 	appID  int64
@@ -74,20 +75,28 @@ func (s *site) must(err error) {
 
 func (s *site) open(dsn string, migrate bool) {
 	s.t.Helper()
-	ctx := context.Background()
-	keys, err := models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
-	s.must(err)
-	s.store, err = models.Open(ctx, models.Options{
-		Database: dsn, Keys: keys, Regions: []models.Region{{ID: "ap-guangzhou", Zh: "广州", En: "Guangzhou"}},
-	})
-	s.must(err)
-	s.t.Cleanup(func() { s.must(s.store.Close()) })
+	s.dsn = dsn
+	s.store = s.process()
 	if migrate {
-		s.must(s.store.Migrate(ctx, false))
+		s.must(s.store.Migrate(context.Background(), false))
 	}
+	var err error
 	s.sim, err = sandbox.StartAPNs(sandbox.APNsConfig{Keys: s.keys, Recorder: s.inbox})
 	s.must(err)
 	s.t.Cleanup(func() { s.must(s.sim.Close()) })
+}
+
+// process opens the database as another process does, with caches of its own.
+func (s *site) process() *models.Store {
+	s.t.Helper()
+	keys, err := models.NewKeyring(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	s.must(err)
+	store, err := models.Open(context.Background(), models.Options{
+		Database: s.dsn, Keys: keys, Regions: []models.Region{{ID: "ap-guangzhou", Zh: "广州", En: "Guangzhou"}},
+	})
+	s.must(err)
+	s.t.Cleanup(func() { s.must(store.Close()) })
+	return store
 }
 
 func (s *site) seed() {

@@ -35,11 +35,15 @@ type Control interface {
 	// PauseCredential pauses a credential unless it was changed since revision; it
 	// reports whether it did.
 	PauseCredential(ctx context.Context, id, revision int64, code, text string) (bool, error)
-	// CredentialWorked notes that a vendor accepted the credential.
-	CredentialWorked(ctx context.Context, id, revision int64) error
+	// CredentialWorked notes that a vendor accepted the credential, and what it said of
+	// its quota.
+	CredentialWorked(ctx context.Context, id, revision int64, quota models.Quota) error
+	// ReceiptsRefused notes that the vendor refuses the receipt address, unless the
+	// credential was changed since revision.
+	ReceiptsRefused(ctx context.Context, id, revision int64, code string) error
 	// RestCredential notes for every process that nothing goes through a credential
-	// until a moment.
-	RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) error
+	// until a moment; replaced when it was changed since revision.
+	RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) (replaced bool, err error)
 }
 
 // Database is what the worker asks of a database; *models.DB has it.

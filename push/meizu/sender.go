@@ -34,10 +34,16 @@ func (s *Sender) Close() { s.http.Close() }
 // Check implements push.Sender. Meizu has no way to prove keys, so a message is sent
 // to a pushId that cannot exist: Meizu answers about the device only after it found
 // app and signature good.
-func (s *Sender) Check(ctx context.Context) push.Result {
+func (s *Sender) Check(ctx context.Context) push.Result { return s.CheckReceipt(ctx, "") }
+
+// CheckReceipt implements push.ReceiptProver.
+func (s *Sender) CheckReceipt(ctx context.Context, url string) push.Result {
 	m := message{
 		NoticeBar: noticeBar{NoticeMsgType: s.noticeType, Title: "check", Content: "check"},
 		PushTime:  pushTime{OffLine: 0}, Advance: advance{Notification: notification{Lights: 1}},
+	}
+	if url != "" {
+		m.ReceiptAsk = &receiptTo{Callback: url, Type: 3}
 	}
 	a, r, fault := s.call(ctx, m, []push.Target{{Token: nobody}})
 	switch {

@@ -67,8 +67,6 @@ func Spec() push.Spec {
 			// Private messages, such as those of a chat, are not counted against the
 			// three that a device may get in a day.
 			{Key: fieldNoticeType, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{noticePrivate, noticePublic}, MaxBytes: 1},
-			// Meizu refuses every push that brings an address it does not know.
-			{Key: push.FieldReceiptActive, Kind: push.FieldChoice, Group: push.GroupReceipt, Choices: []string{"off", "on"}, MaxBytes: 3},
 		},
 		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: targetsPerSend, TitleRunes: titleRunes, BodyRunes: bodyRunes},
 		Environments: []push.Environment{push.Production},
@@ -77,6 +75,7 @@ func Spec() push.Spec {
 		Codes:        codes(),
 		Rate:         rate,
 		ParseReceipt: ParseReceipt,
+		// Meizu refuses every push that brings an address it does not know.
 		ReceiptSetup: push.ReceiptBoth,
 	}
 }

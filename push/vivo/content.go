@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf16"
-	"unicode/utf8"
 
 	"hongyan/push"
 )
@@ -87,7 +86,7 @@ func (s *Sender) compose(m push.Message) (content, *push.Result) {
 		return content{}, refused
 	}
 	c := content{
-		AppID: json.Number(s.appID), NotifyType: notifyRingVibrate, Title: cutWidth(title, titleWidth), Content: cutWidth(body, bodyWidth),
+		AppID: json.Number(s.appID), NotifyType: notifyRingVibrate, Title: push.CutWidth(title, titleWidth), Content: push.CutWidth(body, bodyWidth),
 		SkipType: skipOpenApp, NetworkType: networkAny, Classification: s.classification, Category: s.category,
 		ClientCustomMap: custom, NotifyID: push.NotifyID(m.CollapseKey),
 	}
@@ -124,31 +123,6 @@ func customMap(data map[string]any) (map[string]string, *push.Result) {
 		return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeTooLarge, Text: "the custom data is over vivo's 10 pairs or 1024 characters"}
 	}
 	return out, nil
-}
-
-// width is how many half widths a rune counts: [api] counts a Chinese character as
-// two; everything but ASCII is taken for one, to be on the safe side.
-func width(r rune) int {
-	if r < utf8.RuneSelf {
-		return 1
-	}
-	return 2
-}
-
-// cutWidth cuts s to n half widths, the last two an ellipsis where something was cut
-// off. No rune is split.
-func cutWidth(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	sum, keep := 0, 0
-	for i, r := range s {
-		if sum <= n-width('…') {
-			keep = i
-		}
-		if sum += width(r); sum > n {
-			return s[:keep] + "…"
-		}
-	}
-	return s
 }
 
 // goodRegID keeps out what cannot be a regId. [api] says 23 characters; other lengths

@@ -83,7 +83,7 @@ func Spec() push.Spec {
 			// while the app is under review (code 10045).
 			{Key: fieldPushMode, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{"0", modeTest}, MaxBytes: 1},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchSilent, TargetsPerRequest: targetsPerSend, TitleRunes: titleWidth / 2, BodyRunes: bodyWidth / 2},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchSilent, TargetsPerRequest: targetsPerSend, TitleRunes: titleWidth / 2, BodyRunes: bodyWidth / 2, Wide: true},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

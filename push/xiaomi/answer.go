@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,23 @@ type answer struct {
 type details struct {
 	ID     string `json:"id"`
 	BadIDs string `json:"bad_regids"`
+	// The day's quota of the app and what arrived of it, as numbers or text.
+	Quota json.RawMessage `json:"day_quota"`
+	Acked json.RawMessage `json:"day_acked"`
+}
+
+// quota is what the answer says of the day, zero unless it says both.
+func (d details) quota() push.Quota {
+	limit, err := whole(d.Quota)
+	used, err2 := whole(d.Acked)
+	if err != nil || err2 != nil || limit <= 0 || used < 0 {
+		return push.Quota{}
+	}
+	return push.Quota{Limit: limit, Used: used}
+}
+
+func whole(raw json.RawMessage) (int64, error) {
+	return strconv.ParseInt(strings.Trim(string(raw), `" `), 10, 64)
 }
 
 func (a answer) details() details {
@@ -55,7 +73,7 @@ func (s *Sender) judge(reply push.Reply, tokens []string) (results []push.Result
 	code, d := a.Code.String(), a.details()
 	r := s.result(code, a, reply)
 	if r.Outcome == push.Accepted {
-		r.VendorID = vendorID(d.ID)
+		r.VendorID, r.Quota = vendorID(d.ID), d.quota()
 	}
 	results = push.Fill(len(tokens), r)
 	if d.BadIDs == "" {

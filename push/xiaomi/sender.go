@@ -120,9 +120,12 @@ func (s *Sender) header() http.Header {
 
 // Check implements push.Sender. MiPush has no dry run, so it is asked to send to an
 // id that no device has: key and package are judged before the target.
-func (s *Sender) Check(ctx context.Context) push.Result {
+func (s *Sender) Check(ctx context.Context) push.Result { return s.CheckReceipt(ctx, "") }
+
+// CheckReceipt implements push.ReceiptProver.
+func (s *Sender) CheckReceipt(ctx context.Context, url string) push.Result {
 	out := make([]push.Result, 1)
-	m := push.Message{Kind: push.Alert, Title: "Hongyan", Body: "check", ExpiresAt: s.http.Now()}
+	m := push.Message{Kind: push.Alert, Title: "Hongyan", Body: "check", ExpiresAt: s.http.Now(), ReceiptURL: url}
 	s.send(ctx, m, []push.Target{{Token: checkToken, Topic: s.topic}}, request{topic: s.topic, places: []int{0}}, out)
 	r := out[0]
 	if r.Outcome == push.BadTarget || r.Outcome == push.Retry && r.Code == codeSendFailed {

@@ -75,7 +75,8 @@ func Spec() push.Spec {
 		Rate:         rate,
 		ParseReceipt: ParseReceipt,
 		// Xiaomi takes an address with a message only once it is registered there.
-		ReceiptSetup: push.ReceiptBoth,
+		ReceiptSetup:   push.ReceiptBoth,
+		ReceiptRefused: []string{codeReceiptAddress},
 	}
 }
 
@@ -88,8 +89,6 @@ func fields() []push.Field {
 		{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: `[A-Za-z0-9+/=_\-]{8,128}`, MaxBytes: 128},
 		{Key: fieldRegion, Kind: push.FieldChoice, Choices: []string{"cn", "sgp", "fr", "idmb", "ru"}, MaxBytes: 8},
 		{Key: fieldChannel, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z0-9_.\-]{1,64}`, MaxBytes: 64},
-		// On once our receipt address was registered in Xiaomi's console.
-		{Key: push.FieldReceiptActive, Kind: push.FieldChoice, Group: push.GroupReceipt, Choices: []string{"off", "on"}, MaxBytes: 4},
 	}
 }
 

@@ -28,7 +28,8 @@ type IMApp struct {
 	Addressing    string     // AddressDevice or AddressVendor
 	Names         string     // app or server ids that the IM server names, one a line
 	LastRequestAt *time.Time
-	LastOutcome   string // one of Ingest…
+	LastOutcome   string     // one of Ingest…
+	ContentUntil  *time.Time // until when contents of what arrives are kept
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	DeletedAt     *time.Time
@@ -342,8 +343,10 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 		if err := t.Where("owner_kind = ? AND owner_id = ?", ownerIM, id).Delete(&Credential{}).Error; err != nil {
 			return err
 		}
-		if err := t.Exec("DELETE FROM im_app_tokens WHERE im_app_id = ?", id).Error; err != nil {
-			return err
+		for _, table := range []string{"im_app_tokens", "im_arrivals"} {
+			if err := t.Exec("DELETE FROM "+table+" WHERE im_app_id = ?", id).Error; err != nil {
+				return err
+			}
 		}
 		now := t.now()
 		m.DeletedAt = &now

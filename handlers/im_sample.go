@@ -161,10 +161,12 @@ func (h *console) sendIMSample(ctx echo.Context) error {
 		return h.sampleDialog(ctx, http.StatusUnprocessableEntity, f, c.FormErrors{"": web.T(ctx, "arrivals.sample_refused", "Code", own.code)})
 	case err != nil:
 		return err
-	case len(got.IDs) == 0:
+	}
+	made := slices.IndexFunc(got.IDs, func(id string) bool { return id != "" })
+	if made < 0 {
 		return h.sampleDialog(ctx, http.StatusUnprocessableEntity, f, c.FormErrors{"": web.T(ctx, "arrivals.sample_nothing")})
 	}
-	return web.SeeOther(ctx, imAppBase(m.ID)+"/sample/result?app="+number(appID)+"&message="+got.IDs[0])
+	return web.SeeOther(ctx, imAppBase(m.ID)+"/sample/result?app="+number(appID)+"&message="+got.IDs[made])
 }
 
 // sampleTo finds whom the request names: an account, or the token of a device where the
@@ -235,7 +237,7 @@ func (h *console) sampleResult(ctx echo.Context) error {
 	title := web.T(ctx, "arrivals.sample_result")
 	p := views.SampleResultPage{Title: title, Crumbs: imAppCrumbs(ctx, m, title), Again: base + "/sample", Live: base + "/live"}
 	appID, _ := strconv.ParseInt(ctx.QueryParam("app"), 10, 64) // what is no number is no app
-	if appID == 0 {                                            // nothing was sent yet
+	if appID == 0 {                                             // nothing was sent yet
 		p.Chrome = web.Chrome(ctx)
 		return web.Page(ctx, views.SampleResult(p))
 	}

@@ -287,7 +287,7 @@ func (s *Store) ArrivalByID(ctx context.Context, who Actor, imAppID int64, id st
 	var a Arrival
 	err := s.read(ctx).Omit("content").Where("im_app_id = ? AND id = ?", imAppID, cleanText(id)).Take(&a).Error
 	if err != nil {
-		return nil, failed("arrival", found(err, "arrival"))
+		return nil, failed("arrival", found(err, ""))
 	}
 	return &a, nil
 }
@@ -308,7 +308,7 @@ func (s *Store) ArrivalContent(ctx context.Context, who Actor, imAppID int64, id
 		var a Arrival
 		err = t.Where("im_app_id = ? AND id = ? AND content_until > ?", imAppID, cleanText(id), t.now()).Take(&a).Error
 		if err != nil {
-			return found(err, "arrival")
+			return found(err, "")
 		}
 		if plain, err = s.open(a.Content, arrivalPlace(a.ID)); err != nil {
 			return err

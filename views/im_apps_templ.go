@@ -797,7 +797,7 @@ func imAppDaily(d IMDaily) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = c.Table(c.Grid{Scroll: locale.T(ctx, "arrivals.daily"), Cols: []c.Col{
+			templ_7745c5c3_Err = c.Table(c.Grid{Scroll: locale.T(ctx, "arrivals.daily_table"), Cols: []c.Col{
 				{Label: locale.T(ctx, "arrivals.daily_day")}, {Label: locale.T(ctx, "arrivals.daily_requests"), Num: true}, {Label: locale.T(ctx, "im_apps.in_accepted"), Num: true},
 				{Label: locale.T(ctx, "im_apps.in_badge"), Num: true}, {Label: locale.T(ctx, "im_apps.in_duplicate"), Num: true},
 				{Label: locale.T(ctx, "arrivals.daily_dropped"), Num: true}, {Label: locale.T(ctx, "arrivals.daily_failed"), Num: true},

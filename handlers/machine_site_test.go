@@ -303,7 +303,7 @@ type reply struct {
 }
 
 // json reads the answer's body into a map.
-func (r reply) json(t *testing.T) map[string]any {
+func (r reply) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(r.body, &m); err != nil {
@@ -313,7 +313,7 @@ func (r reply) json(t *testing.T) map[string]any {
 }
 
 // errorCode returns error.code and error.field of a refusal.
-func (r reply) errorCode(t *testing.T) (code, field string) {
+func (r reply) errorCode(t testing.TB) (code, field string) {
 	t.Helper()
 	e, ok := r.json(t)["error"].(map[string]any)
 	if !ok {

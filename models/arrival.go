@@ -319,3 +319,13 @@ func (s *Store) ArrivalContent(ctx context.Context, who Actor, imAppID int64, id
 	})
 	return string(plain), err
 }
+
+// forgetArrivals removes the requests of the IM apps that an app was ever authorized to.
+func (s *Store) forgetArrivals(ctx context.Context, app AppScope) error {
+	if err := s.FlushArrivals(ctx); err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *Tx) error {
+		return t.Exec("DELETE FROM im_arrivals WHERE im_app_id IN (SELECT im_app_id FROM authorizations WHERE app_id = ?)", app.appID).Error
+	})
+}

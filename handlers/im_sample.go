@@ -173,7 +173,6 @@ func (h *console) sendIMSample(ctx echo.Context) error {
 // protocol addresses devices.
 func (h *console) sampleTo(ctx echo.Context, scope models.AppScope, b Bridge, f sampleForm) (string, c.FormErrors, error) {
 	std := ctx.Request().Context()
-	var device *models.DeviceInfo
 	if f.Account != "" {
 		if !b.Tokens {
 			if n := len([]rune(f.Account)); n > models.MaxAccountRunes || !validAccount(f.Account) {
@@ -192,11 +191,12 @@ func (h *console) sampleTo(ctx echo.Context, scope models.AppScope, b Bridge, f 
 		}
 		return "", c.FormErrors{"account": web.T(ctx, "arrivals.sample_account_none")}, nil
 	}
-	id, err := strconv.ParseInt(f.Device, 10, 64)
-	if err != nil {
+	id, _ := strconv.ParseInt(f.Device, 10, 64) // what is no number is no device
+	if id <= 0 {
 		return "", c.FormErrors{"account": web.T(ctx, "arrivals.sample_whom")}, nil
 	}
-	if device, err = h.Store.DeviceByID(std, scope, id); err != nil {
+	device, err := h.Store.DeviceByID(std, scope, id)
+	if err != nil {
 		return "", nil, err
 	}
 	if b.Tokens {

@@ -31,6 +31,9 @@ type IngestStore interface {
 	CountIngest(imAppID int64, outcome string, n int)
 	ChangeTopics(ctx context.Context, in models.Ingest, c models.TopicChange) ([]models.TopicFate, error)
 	EachSubscriber(ctx context.Context, in models.Ingest, topic string, limit int, fn func([]models.DeviceAt) error) error
+	// What the IM app's page shows of the latest requests.
+	WantArrival(t *models.Trace) bool
+	AddArrival(t *models.Trace, a models.Arrival, content string) error
 	// What IM servers tell beside messages, for those whose messages do not say who is
 	// offline or who is in a group.
 	SetPresence(ctx context.Context, in models.Ingest, states []models.Presence) error
@@ -123,6 +126,8 @@ func (h *ingestHandler) authenticateBy(c echo.Context, secret string, find func(
 		return in, err
 	}
 	h.good.add(secret, now)
+	in = h.trace(c, in)
+	in.Trace().Tokens = append(in.Trace().Tokens, secret)
 	return in, nil
 }
 
@@ -145,6 +150,7 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 	if got.fault != "" {
 		h.complain(c, in, got.fault)
 	}
+	note(in, &got)
 	for outcome, n := range got.dropped {
 		h.count(in, outcome, n)
 	}
@@ -157,7 +163,7 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 		return h.refuse(c, p, err)
 	}
 	if in.Sample() { // the console asks, in words of its own
-		return c.JSON(http.StatusOK, map[string]int{"accepted": done.New})
+		return c.JSON(http.StatusOK, sampleAnswer{Accepted: done.New, IDs: done.IDs})
 	}
 	return p.answer(c, done)
 }
@@ -167,7 +173,7 @@ func (h *ingestHandler) allowed(c echo.Context, in models.Ingest) error {
 	if addressAllowed(in.AllowIPs(), c.RealIP()) {
 		return nil
 	}
-	h.count(in, models.IngestRefused, 1)
+	h.count(in, models.IngestDenied, 1)
 	return &apiError{status: http.StatusForbidden, code: "address_not_allowed"}
 }
 
@@ -230,6 +236,9 @@ func (h *ingestHandler) request(c echo.Context, p protocol, language string) (in
 	if err != nil {
 		return ingestRequest{}, err
 	}
+	for _, t := range traces(c) {
+		t.Body = body
+	}
 	r := c.Request()
 	return ingestRequest{
 		query: r.URL.Query(), header: r.Header, body: body, now: h.Now().UTC(), language: language,
@@ -274,8 +283,12 @@ func (h *ingestHandler) countAccepted(in models.Ingest, msgs []models.Incoming, 
 
 // count counts n outcomes of an IM app.
 func (h *ingestHandler) count(in models.Ingest, outcome string, n int) {
-	if n > 0 {
-		h.Ingest.CountIngest(in.IMAppID(), outcome, n)
+	if n <= 0 {
+		return
+	}
+	h.Ingest.CountIngest(in.IMAppID(), outcome, n)
+	if t := in.Trace(); t != nil {
+		t.Count(outcome, n)
 	}
 }
 
@@ -289,6 +302,9 @@ func (h *ingestHandler) complain(c echo.Context, in models.Ingest, fault string)
 func (h *ingestHandler) refuse(c echo.Context, p protocol, err error) error {
 	e := apiErrorOf(err)
 	h.report(c, e)
+	for _, t := range traces(c) {
+		refused(t, e)
+	}
 	return p.refuse(c, e)
 }
 

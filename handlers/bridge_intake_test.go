@@ -159,7 +159,7 @@ func TestAllowList(t *testing.T) {
 				t.Errorf("%s: %d %s", c.list, r.status, r.body)
 			}
 		}
-		if got := s.stats(); got["refused"] != 1 || got["accepted"] != 1 {
+		if got := s.stats(); got["denied"] != 1 || got["accepted"] != 1 {
 			t.Errorf("counted %v", got)
 		}
 	})

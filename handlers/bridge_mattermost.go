@@ -241,6 +241,7 @@ func (h *ingestHandler) mattermostAck(p mattermostProxy) echo.HandlerFunc {
 		if err := h.allowed(c, in); err != nil {
 			return h.refuse(c, p, err)
 		}
+		about(in, models.ArrivalReceipt)
 		return h.acknowledged(c, p, func(id string, at time.Time) error {
 			_, err := h.Ingest.Acknowledge(c.Request().Context(), in, id, at)
 			return err

@@ -79,6 +79,20 @@ type timCall struct {
 	base     models.Incoming
 }
 
+// about says what a request tells beside messages.
+func (call *timCall) about() string {
+	switch call.command {
+	case timC2CRead:
+		return models.ArrivalRead
+	case timC2CWithdraw:
+		return models.ArrivalRecall
+	}
+	if len(call.told) > 0 || call.group.Group != "" {
+		return models.ArrivalPresence
+	}
+	return ""
+}
+
 func (tencentIM) parse(r ingestRequest) (intake, error) {
 	if r.below == "" {
 		return parseTencentCallback(r)

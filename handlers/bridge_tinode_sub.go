@@ -49,6 +49,7 @@ func (s *tinodeSubscription) change() (c models.TopicChange, err error) {
 // tinodeSub keeps which devices are in which channels. The server logs what failed,
 // by its place among the devices, or among the channels of one device.
 func (h *ingestHandler) tinodeSub(c echo.Context, p tinodeGateway, in models.Ingest) error {
+	about(in, models.ArrivalToken)
 	if err := h.allowed(c, in); err != nil {
 		return h.refuse(c, p, err)
 	}

@@ -85,6 +85,7 @@ func (h *ingestHandler) named(p protocol) echo.HandlerFunc {
 		}
 		for _, name := range names {
 			if !h.namedApp.Allow(from + " " + name) {
+				h.tooOften(c, p, name)
 				return h.refuse(c, p, tooMany())
 			}
 			if err := h.ofName(c, p, r, name, &all); err != nil {
@@ -101,13 +102,19 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 	ctx := c.Request().Context()
 	got := all.intake
 	in, err := h.Ingest.IngestByName(ctx, p.bridge().ID, name)
-	switch {
-	case models.KindOf(err) == models.NotFound, err == nil && h.allowed(c, in) != nil:
-		// Not registered, or not to be used from here: its tokens stay unknown, which
-		// is the answer, after a look-up like that of any other unknown token.
+	if models.KindOf(err) == models.NotFound {
+		// Not registered: its tokens stay unknown, which is the answer, after a look-up
+		// like that of any other unknown token.
 		return h.lookInVain(ctx, got.messages)
-	case err != nil:
+	}
+	if err != nil {
 		return err
+	}
+	in = h.trace(c, in)
+	in.Trace().Body = r.body
+	if err := h.allowed(c, in); err != nil {
+		refused(in.Trace(), apiErrorOf(err)) // said to the operator; the caller sees unknown tokens
+		return h.lookInVain(ctx, got.messages)
 	}
 	if in.Language() != r.language {
 		r.language = in.Language()
@@ -123,6 +130,7 @@ func (h *ingestHandler) ofName(c echo.Context, p protocol, r ingestRequest, name
 			part.messages = append(part.messages, got.messages[i])
 		}
 	}
+	note(in, &part)
 	for outcome, n := range all.dropped {
 		h.count(in, outcome, n)
 	}

@@ -340,6 +340,7 @@ func (h *ingestHandler) zulipToken(c echo.Context, p zulipBouncer, in models.Ing
 }
 
 func (h *ingestHandler) zulipRegister(c echo.Context, p zulipBouncer, in models.Ingest, on bool) error {
+	about(in, models.ArrivalToken)
 	user, token, err := h.zulipToken(c, p, in)
 	switch {
 	case err != nil:
@@ -360,6 +361,7 @@ func (h *ingestHandler) zulipRegister(c echo.Context, p zulipBouncer, in models.
 }
 
 func (h *ingestHandler) zulipForget(c echo.Context, p zulipBouncer, in models.Ingest) error {
+	about(in, models.ArrivalToken)
 	user, _, err := h.zulipToken(c, p, in)
 	if err == nil {
 		_, err = h.Ingest.DropUserTokens(c.Request().Context(), in, user)

@@ -15,6 +15,8 @@ import (
 // of that noun.
 type console struct {
 	Deps
+	// samples limits 发送示例请求, per IM app.
+	samples *web.Limiter
 }
 
 // signedIn is what a request knows of its user, kept in web.User.Value.

@@ -94,6 +94,12 @@ func newEstate(t *testing.T, s *site, name string) estate {
 		SourceID: "m1", Kind: models.KindAlert, Account: "user-1", Sender: "user-2", Content: models.Content{Title: "user-2", Body: estateBody},
 	}})
 	must(err)
+	trace := in.Traced(s.Clock.Now()).Trace()
+	trace.Kind, trace.Code = models.ArrivalOther, "bad_json"
+	must(s.Store.AddArrival(trace, models.Arrival{At: s.Clock.Now(), Status: http.StatusBadRequest, Shape: "POST /im/:secret"}, ""))
+	must(s.Store.FlushArrivals(ctx))
+	arrivals, err := s.Store.LatestArrivals(ctx, e.Owner, im.ID)
+	must(err)
 	s.Login(e.Owner)
 	sessions, err := s.Store.Sessions(ctx, e.Owner)
 	must(err)
@@ -108,7 +114,7 @@ func newEstate(t *testing.T, s *site, name string) estate {
 		"product": number(product.ID), "app": app.AccessID(), "im": number(im.ID), "authorization": number(auth.ID),
 		"credential": number(keys[0].ID), "im-credential": number(imKeys[0].ID), "plan": number(plan.ID), "user": number(sub.UserID), "session": number(sessions[0].ID),
 		"device": number(phone.Device.ID), "message": taken.IDs[0], "push": number(pushes[0].ID),
-		"hook": number(hook.ID),
+		"hook": number(hook.ID), "arrival": arrivals[0].ID,
 	}
 	e.Out = map[string]string{"product": number(other.ID), "app": otherApps[1].AccessID(), "plan": number(otherPlan.ID)}
 	return e

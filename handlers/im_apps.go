@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
@@ -76,6 +75,8 @@ func outcomeWords(ctx context.Context, outcome string) (label, note string, tone
 		return locale.T(ctx, "im_apps.in_unknown"), locale.T(ctx, "im_apps.in_unknown_note"), c.Warn
 	case models.IngestInvalid:
 		return locale.T(ctx, "im_apps.in_invalid"), locale.T(ctx, "im_apps.in_invalid_note"), c.Warn
+	case models.IngestDenied:
+		return locale.T(ctx, "im_apps.in_denied"), locale.T(ctx, "im_apps.in_denied_note"), c.Bad
 	case models.IngestRefused:
 		return locale.T(ctx, "im_apps.in_refused"), locale.T(ctx, "im_apps.in_refused_note"), c.Bad
 	}
@@ -266,6 +267,12 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 	if err := h.imAppStats(std, clock, who, m, &p); err != nil {
 		return p, err
 	}
+	if p.Live, err = h.arrivalsView(ctx, m); err != nil {
+		return p, err
+	}
+	if p.Daily, err = h.imAppDaily(ctx, clock, m); err != nil {
+		return p, err
+	}
 	if p.Channels, err = h.imChannels(ctx, clock, m); err != nil {
 		return p, err
 	}
@@ -289,44 +296,5 @@ func (h *console) imAppAuthorized(ctx context.Context, clock clock, who models.A
 			})
 		}
 	}
-	return nil
-}
-
-// statsDays is how far back the page of an IM app counts, today included.
-const statsDays = 7
-
-func (h *console) imAppStats(ctx context.Context, clock clock, who models.Actor, m *models.IMApp, p *views.IMAppPage) error {
-	today, _ := clock.day(clock.Date(h.Now())) // our own layout always parses
-	rows, err := h.Store.IMAppStats(ctx, who, m.ID, today.AddDate(0, 0, 1-statsDays), h.Now().Add(time.Hour))
-	if err != nil {
-		return err
-	}
-	day, week := map[string]int64{}, map[string]int64{}
-	var daySum, weekSum int64
-	for _, r := range rows {
-		week[r.Outcome] += r.N
-		weekSum += r.N
-		if r.Hour >= models.HourOf(today) {
-			day[r.Outcome] += r.N
-			daySum += r.N
-		}
-	}
-	for _, outcome := range []string{
-		models.IngestAccepted, models.IngestUnauthorized, models.IngestRefused, models.IngestInvalid, models.IngestUnknown, models.IngestDead, models.IngestBadge,
-		models.IngestDuplicate, models.IngestSender, models.IngestSkipped,
-	} {
-		// 未授权 always stands here: its zero is an answer too.
-		if week[outcome] == 0 && (weekSum == 0 || outcome != models.IngestUnauthorized) {
-			continue
-		}
-		s := views.IngestStat{Today: thousands(day[outcome]), Week: thousands(week[outcome])}
-		s.Label, s.Note, s.Tone = outcomeWords(ctx, outcome)
-		if week[outcome] == 0 {
-			s.Tone = c.Mute
-		}
-		p.Stats = append(p.Stats, s)
-	}
-	p.StatsTotal = views.IngestStat{Label: locale.T(ctx, "im_apps.total"), Today: thousands(daySum), Week: thousands(weekSum)}
-	p.Refused = week[models.IngestUnauthorized] > 0 && len(p.Authorized) == 0
 	return nil
 }

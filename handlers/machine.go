@@ -47,16 +47,16 @@ func (m Machine) Mount(s *web.Server) {
 	// IM servers: the secret in the path is the key.
 	in := newIngestHandler(m)
 	im := s.API("/im", writeStatus)
-	im.POST("/:secret", web.ByKey, m.machine(in.own)) // the IM app's own bridge, for servers that take a bare address
-	im.POST("/:secret/", web.ByKey, m.machine(in.own))
+	im.POST("/:secret", web.ByKey, in.seen(m.machine(in.own))) // the IM app's own bridge, for servers that take a bare address
+	im.POST("/:secret/", web.ByKey, in.seen(m.machine(in.own)))
 	for _, p := range bridges() {
 		if path := p.bridge().Path; path != "" { // else the bare address is the only one
-			im.POST("/:secret/"+path, web.ByKey, m.machine(in.through(p)))
+			im.POST("/:secret/"+path, web.ByKey, in.seen(m.machine(in.through(p))))
 			rest := ""
 			if p.bridge().Below {
 				rest = "*"
 			}
-			im.POST("/:secret/"+path+"/"+rest, web.ByKey, m.machine(in.through(p)))
+			im.POST("/:secret/"+path+"/"+rest, web.ByKey, in.seen(m.machine(in.through(p))))
 		}
 		r, ok := p.(routed)
 		if !ok {
@@ -68,9 +68,9 @@ func (m Machine) Mount(s *web.Server) {
 				if varies {
 					rest = "/:" + rest
 				}
-				s.API(area, statusWriter(p)).Add(x.method, rest, web.ByKey, m.machine(x.handler))
+				s.API(area, statusWriter(p)).Add(x.method, rest, web.ByKey, in.seen(m.machine(x.handler)))
 			} else {
-				im.Add(x.method, "/:secret/"+x.path, web.ByKey, m.machine(x.handler))
+				im.Add(x.method, "/:secret/"+x.path, web.ByKey, in.seen(m.machine(x.handler)))
 			}
 		}
 	}

@@ -192,6 +192,11 @@ type errorText struct {
 }
 
 func errorBody(c echo.Context, e *apiError) errorText {
+	return errorText{Code: e.code, Message: errorWords(c.Request().Context(), e), Field: e.field}
+}
+
+// errorWords is e in a sentence for people.
+func errorWords(ctx context.Context, e *apiError) string {
 	data := map[string]any{"Field": e.field}
 	for k, v := range e.data {
 		data[k] = v
@@ -203,5 +208,5 @@ func errorBody(c echo.Context, e *apiError) errorText {
 	if key == "" {
 		key = "api." + e.code
 	}
-	return errorText{Code: e.code, Message: locale.T(c.Request().Context(), key, data), Field: e.field}
+	return locale.T(ctx, key, data)
 }

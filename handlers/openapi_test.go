@@ -40,7 +40,7 @@ func loadContract(t *testing.T) *contract {
 // check judges one exchange: the answer must be one the contract describes, and a
 // request that was taken must be one that it allows. It returns what the contract
 // says against the request.
-func (c *contract) check(t *testing.T, req *http.Request, body []byte, r reply) (requestErr error) {
+func (c *contract) check(t testing.TB, req *http.Request, body []byte, r reply) (requestErr error) {
 	t.Helper()
 	ctx := context.Background()
 	req = req.Clone(ctx)

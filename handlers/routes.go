@@ -86,6 +86,12 @@ func (h *console) routesIM(g *web.Group) {
 	g.POST("/im-apps/:im/drop", mayIM, h.drop)
 	g.GET("/im-apps/:im/delete", mayIM, h.askDeleteIMApp)
 	g.POST("/im-apps/:im/delete", mayIM, h.deleteIMApp)
+	g.GET("/im-apps/:im/live", mayIM, h.imArrivals)
+	g.GET("/im-apps/:im/live/:arrival", mayIM, h.imArrival)
+	g.POST("/im-apps/:im/content", mayIM, h.showContent) // and the right to see content
+	g.GET("/im-apps/:im/sample", mayIM, h.newSample)     // and the right to push
+	g.POST("/im-apps/:im/sample", mayIM, h.sendIMSample)
+	g.GET("/im-apps/:im/sample/result", mayIM, h.sampleResult)
 	h.routesCredentials(g, "/im-apps/:im", mayIM, h.imPlace)
 	g.GET("/authorizations", mayView, h.authorizations) // without the right it says whom to ask
 	g.POST("/authorizations/notice", mayIM, h.seenNotice)

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,20 +209,12 @@ func (h *console) sendSample(c echo.Context, a appPage, f sandboxForm) error {
 	if err != nil {
 		return err
 	}
-	now := h.Now()
 	address := to
 	if b.Tokens {
 		address = state.token(to)
 	}
-	sample := b.Sample(web.T(c, "sandbox.friend"), address, sampleID(), web.T(c, "sandbox.sample_text"), now)
-	var answer struct {
-		Accepted int `json:"accepted"`
-	}
-	path := "/im/" + secret.Reveal() + "/" + cmp.Or(sample.Path, b.Path)
-	if sample.Query != "" {
-		path += "?" + sample.Query
-	}
-	if err := h.own(ctx, path, "ingest", nil, json.RawMessage(sample.Body), &answer); err != nil {
+	answer, err := h.postSample(c, b, secret, address)
+	if err != nil {
 		return err
 	}
 	if answer.Accepted == 0 {

@@ -64,8 +64,8 @@ func TestSandboxJourney(t *testing.T) {
 	})
 }
 
-// deliver plays the worker and the simulator for one message.
-func deliver(t *testing.T, r *ready, phone models.DeviceInfo, id string) string {
+// deliverTo plays the worker: everything that is due was accepted for the device.
+func deliverTo(t *testing.T, r *ready, device int64) {
 	t.Helper()
 	db := r.Store.Databases()[0]
 	batches, err := db.ClaimDue(t.Context(), "test", time.Minute, 10)
@@ -78,7 +78,7 @@ func deliver(t *testing.T, r *ready, phone models.DeviceInfo, id string) string 
 		for _, item := range b.Items {
 			m := item.Message
 			rec.Deliveries = append(rec.Deliveries, models.Delivery{
-				MessageID: m.ID, DeviceID: phone.Device.ID, AppID: m.AppID, PlanID: m.PlanID, Channel: "apns", State: models.StateAccepted, Attempts: 1, ResolvedAt: r.Clock.Now(), At: r.Clock.Now(),
+				MessageID: m.ID, DeviceID: device, AppID: m.AppID, PlanID: m.PlanID, Channel: "apns", State: models.StateAccepted, Attempts: 1, ResolvedAt: r.Clock.Now(), At: r.Clock.Now(),
 			})
 		}
 		recs = append(recs, rec)
@@ -86,6 +86,12 @@ func deliver(t *testing.T, r *ready, phone models.DeviceInfo, id string) string 
 	if _, _, err := db.Record(t.Context(), "test", recs); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// deliver plays the worker and the simulator for one message.
+func deliver(t *testing.T, r *ready, phone models.DeviceInfo, id string) string {
+	t.Helper()
+	deliverTo(t, r, phone.Device.ID)
 	ctx := context.Background()
 	route, err := r.Store.FindSandboxRoute(ctx, "apns", phone.Routes[0].Token)
 	if err != nil {

@@ -64,6 +64,7 @@ type unit struct {
 type intake struct {
 	cache    ingestCache
 	stats    ingestStats
+	arrivals arrivalBuffer
 	receipts receiptStats
 	ids      idMaker
 	inbox    sandboxInbox
@@ -128,7 +129,7 @@ func (s *Store) StopAccepting(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("models: stop accepting: %w", ctx.Err())
 	}
-	return errors.Join(s.FlushIngest(ctx), s.FlushReceipts(ctx))
+	return errors.Join(s.FlushIngest(ctx), s.FlushArrivals(ctx), s.FlushReceipts(ctx))
 }
 
 // tick writes ingest counts and watches the disk until ctx ends.
@@ -144,6 +145,9 @@ func (s *Store) tick(ctx context.Context) {
 		s.intake.guard.look()
 		if err := s.FlushIngest(ctx); err != nil && !canceled(err) {
 			s.log.Warn("ingest statistics not written, will try again", "error", err)
+		}
+		if err := s.FlushArrivals(ctx); err != nil && !canceled(err) {
+			s.log.Warn("latest requests of IM servers not written, the page of their IM app does not show them", "error", err)
 		}
 		if err := s.FlushReceipts(ctx); err != nil && !canceled(err) {
 			s.log.Warn("receipt statistics not written, will try again", "error", err)

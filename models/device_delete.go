@@ -15,7 +15,7 @@ const purgeChunk = 500
 // is bound to with their topics and endpoints, and what IM servers told about it. It
 // works in small steps and may be repeated after a
 // failure. What is still waiting to be sent finds no device and ends at its next
-// turn. It returns how many messages and devices are gone.
+// turn. The latest requests of the IM app go too, because they name users. It returns how many messages and devices are gone.
 func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string) (messages, devices int, err error) {
 	account = cleanText(account)
 	d := app.db
@@ -41,6 +41,9 @@ func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string
 		if err == nil {
 			messages += n
 		}
+	}
+	if err == nil {
+		err = s.forgetArrivals(ctx, app)
 	}
 	if err != nil {
 		return messages, devices, fmt.Errorf("models: delete user data: %w", err)

@@ -78,6 +78,17 @@ func (s *Store) VirtualDevices(ctx context.Context, app AppScope) ([]DeviceInfo,
 	return deviceInfos(ctx, app, ids)
 }
 
+// NewestDevices returns the app's living devices that registered last, newest first.
+func (s *Store) NewestDevices(ctx context.Context, app AppScope, limit int) ([]DeviceInfo, error) {
+	var ids []int64
+	err := app.db.read(ctx).Raw(`SELECT id FROM devices WHERE app_id = ? AND retired_at IS NULL ORDER BY id DESC LIMIT ?`,
+		app.appID, min(limit, maxFound)).Scan(&ids).Error
+	if err != nil {
+		return nil, fmt.Errorf("models: newest devices: %w", err)
+	}
+	return deviceInfos(ctx, app, ids)
+}
+
 // CountDevices returns how many living devices the app has, counting to limit at
 // most; 快速开始 asks for the first one.
 func (s *Store) CountDevices(ctx context.Context, app AppScope, limit int) (n int, err error) {

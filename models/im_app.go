@@ -29,7 +29,8 @@ type IMApp struct {
 	Names         string     // app or server ids that the IM server names, one a line
 	SealedSDKKey  []byte     `gorm:"column:sdk_key" json:"-"` // see IMAppInput.SDKKey; nil without one
 	LastRequestAt *time.Time
-	LastOutcome   string // one of Ingest…
+	LastOutcome   string     // one of Ingest…
+	ContentUntil  *time.Time // until when contents of what arrives are kept
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	DeletedAt     *time.Time
@@ -359,8 +360,10 @@ func (s *Store) DeleteIMApp(ctx context.Context, who Actor, id int64, typed stri
 		if err := t.Where("owner_kind = ? AND owner_id = ?", ownerIM, id).Delete(&Credential{}).Error; err != nil {
 			return err
 		}
-		if err := t.Exec("DELETE FROM im_app_tokens WHERE im_app_id = ?", id).Error; err != nil {
-			return err
+		for _, table := range []string{"im_app_tokens", "im_arrivals"} {
+			if err := t.Exec("DELETE FROM "+table+" WHERE im_app_id = ?", id).Error; err != nil {
+				return err
+			}
 		}
 		now := t.now()
 		m.DeletedAt, m.SealedSDKKey = &now, nil

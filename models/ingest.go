@@ -26,6 +26,9 @@ type Ingest struct {
 	sdkKey      Secret
 	sample      bool
 	targets     []ingestTarget
+	// contentUntil is until when the operator wants to see contents of what arrives.
+	contentUntil time.Time
+	trace        *Trace
 }
 
 // ingestTarget is one app that the IM app is authorized to push to.
@@ -173,8 +176,9 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 		ContentDays          int
 		Language, Addressing string
 		SealedSDKKey         []byte `gorm:"column:sdk_key"`
+		ContentUntil         *time.Time
 	}
-	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, i.sdk_key, a.content_days, a.language
+	err := s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.allow_ips, i.addressing, i.sdk_key, i.content_until, a.content_days, a.language
 		FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE (`+cond+`) AND i.deleted_at IS NULL
 		LIMIT 1`, args...).Take(&im).Error
@@ -194,6 +198,9 @@ func (s *Store) loadIngest(ctx context.Context, cond string, args ...any) (Inges
 			return Ingest{}, fmt.Errorf("models: ingest: sdk key: %w", err)
 		}
 		in.sdkKey = Secret(key)
+	}
+	if im.ContentUntil != nil {
+		in.contentUntil = *im.ContentUntil
 	}
 	in.targets, err = s.ingestTargets(ctx, im.ID)
 	return in, err
@@ -238,6 +245,9 @@ const (
 	IngestRefused      = "refused" // could not be stored
 	IngestDead         = "dead"    // for a token whose device is gone
 	IngestUnknown      = "unknown" // for a token that no authorized app has
+	IngestDenied       = "denied"  // not read: the address is not allowed, or too many requests
+	// IngestRequest counts requests, whatever became of them; all others count messages.
+	IngestRequest = "request"
 )
 
 type ingestCount struct {
@@ -275,7 +285,9 @@ func (s *Store) CountIngest(imAppID int64, outcome string, n int) {
 		st.n, st.last = map[ingestCount]int64{}, map[int64]ingestLast{}
 	}
 	st.n[ingestCount{imAppID, HourOf(now), outcome}] += int64(n)
-	st.last[imAppID] = ingestLast{now, outcome}
+	if outcome != IngestRequest { // says nothing of what became of it
+		st.last[imAppID] = ingestLast{now, outcome}
+	}
 }
 
 // FlushIngest writes what CountIngest collected; when it returns nil, everything

@@ -72,7 +72,8 @@ func (s *Store) SignVirtual(ctx context.Context, app AppScope, token string, b B
 // A sample secret stands in the place of an ingest secret for one minute. Ingest
 // secrets are kept as hashes, so the console cannot send 发送示例消息 to the IM app's
 // own address; this one is sealed with the installation's key, opens in every
-// process, and reaches one app that is in the sandbox and no other.
+// process, and reaches one app and no other: one in the sandbox, unless somebody with
+// the right asked for a real one (SampleSecretOf).
 const (
 	samplePrefix = "sample."
 	samplePlace  = "ingest.sample"
@@ -83,6 +84,8 @@ type sampleToken struct {
 	App   int64 `json:"a"`
 	IMApp int64 `json:"i"`
 	Until int64 `json:"u"` // Unix seconds
+	// Real also reaches an app that is not in the sandbox.
+	Real bool `json:"r,omitempty"`
 }
 
 // SampleSecret returns what stands for the ingest secret of the IM app that the app
@@ -102,7 +105,42 @@ func (s *Store) SampleSecret(ctx context.Context, who Actor, appID int64) (Secre
 	case !v.Authorized():
 		return "", conflict("errors.sandbox.unauthorized", nil)
 	}
-	plain, err := json.Marshal(sampleToken{App: appID, IMApp: v.IMAppID, Until: s.Now().Add(sampleLife).Unix()})
+	return s.sealSample(sampleToken{App: appID, IMApp: v.IMAppID})
+}
+
+// SampleSecretOf is SampleSecret for 发送示例请求 on the page of an IM app: the app need
+// not be in the sandbox, so a person's phone may show the sample, and it is written
+// down who sent one. Conflict when the app is not authorized to this IM app; NotFound;
+// Forbidden without PermIM or PermPush.
+func (s *Store) SampleSecretOf(ctx context.Context, who Actor, imAppID, appID int64) (Secret, error) {
+	if err := who.need(PermPush); err != nil {
+		return "", err
+	}
+	_, v, err := s.ScopeForApp(ctx, who, appID)
+	if err != nil {
+		return "", err
+	}
+	err = s.change(ctx, who, PermIM, "sample secret", func(t *Tx) error {
+		m, err := t.imApp(who, imAppID)
+		if err != nil {
+			return err
+		}
+		if v.IMAppID != imAppID {
+			return conflict("errors.sandbox.unauthorized", nil)
+		}
+		e := m.entry(ActionTest)
+		e.after = facts{"access_id": v.AccessID()}
+		return t.audit(who, e)
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.sealSample(sampleToken{App: appID, IMApp: imAppID, Real: true})
+}
+
+func (s *Store) sealSample(t sampleToken) (Secret, error) {
+	t.Until = s.Now().Add(sampleLife).Unix()
+	plain, err := json.Marshal(t)
 	if err != nil {
 		return "", fmt.Errorf("models: sample secret: %w", err)
 	}
@@ -135,8 +173,9 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 		Bridge        string
 		ContentDays   int
 		Language      string
+		ContentUntil  *time.Time
 	}
-	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
+	err = s.read(ctx).Raw(`SELECT i.id, i.account_id, i.sdk_app_id, i.bridge, i.content_until, a.content_days, a.language FROM im_apps i JOIN accounts a ON a.id = i.account_id
 		WHERE i.id = ? AND i.deleted_at IS NULL`, t.IMApp).Take(&im).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return Ingest{}, unknown
@@ -150,9 +189,12 @@ func (s *Store) loadSample(ctx context.Context, secret string, now time.Time) (I
 		imAppID: im.ID, accountID: im.AccountID, sdkAppID: im.SDKAppID, bridge: im.Bridge, contentDays: im.ContentDays, language: im.Language,
 		addressing: AddressDevice, sample: true,
 	}
+	if im.ContentUntil != nil {
+		in.contentUntil = *im.ContentUntil
+	}
 	if in.targets, err = s.ingestTargets(ctx, im.ID); err != nil {
 		return Ingest{}, err
 	}
-	in.targets = slices.DeleteFunc(in.targets, func(x ingestTarget) bool { return x.scope.appID != t.App || !x.sandbox })
+	in.targets = slices.DeleteFunc(in.targets, func(x ingestTarget) bool { return x.scope.appID != t.App || !x.sandbox && !t.Real })
 	return in, nil
 }

@@ -13,7 +13,7 @@ import (
 func tables() []any {
 	return []any{
 		&metaRow{}, &Account{}, &User{}, &userProduct{}, &Session{}, &loginAttempt{}, &setupToken{}, &Product{}, &App{},
-		&Credential{}, &IMApp{}, &oldSecret{}, &Authorization{}, &Plan{}, &AuditLog{}, &groupMember{}, &AlertHook{}, &Alert{},
+		&Credential{}, &IMApp{}, &oldSecret{}, &Authorization{}, &Plan{}, &AuditLog{}, &groupMember{}, &AlertHook{}, &Alert{}, &Arrival{},
 		&Device{}, &Route{}, &DeviceAccount{}, &topicRow{}, &Endpoint{}, &Message{}, &Delivery{}, &Attempt{},
 	}
 }

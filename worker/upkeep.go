@@ -39,6 +39,7 @@ func storeUpkeep(s *models.Store, retention time.Duration) []Upkeep {
 	}
 	return []Upkeep{
 		{Name: "tidy", Every: 10 * time.Second, Run: func(ctx context.Context, d *models.DB) error { return d.Tidy(ctx) }},
+		{Name: "arrivals", Every: 10 * time.Second, AtStart: true, Run: control(s.SweepArrivals)},
 		{Name: "resume", Every: 5 * time.Second, Run: control(func(ctx context.Context) error {
 			_, err := s.ResumeRepaired(ctx)
 			return err

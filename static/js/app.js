@@ -167,6 +167,26 @@
   });
   document.querySelectorAll("[data-announce]").forEach((el) => setTimeout(() => announce(el.dataset.announce), 300));
 
+  // ── lists that refresh themselves: not while nobody looks, and not for ever, because
+  // each look keeps the session alive ──
+  const idleLimit = 10 * 60 * 1000;
+  let touched = Date.now();
+  ["pointerdown", "keydown"].forEach((name) => addEventListener(name, () => { touched = Date.now(); }, true));
+  const polled = document.querySelector("[data-poll]");
+  if (polled) {
+    const timer = setInterval(() => {
+      const list = document.querySelector("[data-poll]");
+      if (!list) { clearInterval(timer); return; }
+      if (Date.now() - touched > idleLimit) {
+        clearInterval(timer);
+        list.querySelector("[data-poll-ended]")?.removeAttribute("hidden");
+        return;
+      }
+      // Not under a dialog, where the list cannot be seen.
+      if (!document.hidden && !document.querySelector("dialog[open]")) list.dispatchEvent(new CustomEvent("hongyan-poll"));
+    }, Number(polled.dataset.poll));
+  }
+
   // ── forms ──
   document.addEventListener("change", (event) => {
     const input = event.target;

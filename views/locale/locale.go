@@ -39,7 +39,7 @@ func DynamicPrefixes() []string {
 	return []string{
 		"api.", "errors.", "permissions.", "kinds.", "states.", "outcomes.", "codes.", "reasons.", "channels.",
 		"nav.", "categories.", "services.", "auditlog.", "fields.", "receipts.", "notes.", "robots.", "alerts.event.", "alerts.kind.",
-		"sandbox.brands.",
+		"sandbox.brands.", "arrivals.kind.", "arrivals.do.",
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Limits of one stanza.
@@ -134,6 +136,9 @@ func Parse(text []byte) (*Element, error) {
 // build reads an element whose start was read. After ErrTooLarge the decoder stands
 // behind it all the same.
 func build(d *xml.Decoder, start xml.StartElement) (*Element, error) {
+	if !wellNamed(start) {
+		return nil, errNotXML
+	}
 	root := fromStart(start)
 	open, texts := []*Element{root}, [][]byte{nil} // from the root to where we are
 	depth, elements := 1, 1
@@ -147,6 +152,9 @@ func build(d *xml.Decoder, start xml.StartElement) (*Element, error) {
 		over = over || elements > maxElements || depth > maxDepth || d.InputOffset()-from > MaxBytes
 		switch t := t.(type) {
 		case xml.StartElement:
+			if !wellNamed(t) {
+				return nil, errNotXML
+			}
 			depth++
 			elements++
 			if over {
@@ -174,6 +182,21 @@ func build(d *xml.Decoder, start xml.StartElement) (*Element, error) {
 		return root, ErrTooLarge
 	}
 	return root, nil
+}
+
+// wellNamed reports whether names can stand without their prefixes. The decoder takes
+// <a:0/>, which is no XML with namespaces.
+func wellNamed(t xml.StartElement) bool {
+	ok := func(name string) bool {
+		first, _ := utf8.DecodeRuneInString(name)
+		return name != "" && !strings.ContainsRune(name, ':') && (first == '_' || unicode.IsLetter(first))
+	}
+	for _, a := range t.Attr {
+		if !ok(a.Name.Local) {
+			return false
+		}
+	}
+	return ok(t.Name.Local)
 }
 
 func fromStart(t xml.StartElement) *Element {

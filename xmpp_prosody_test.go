@@ -242,6 +242,9 @@ func TestProsody(t *testing.T) {
 			s.address = hongyan.address
 			server.start()
 			server.logged(1, "External component successfully authenticated")
+			if out, _ := do(t, s.env, "doctor"); !strings.Contains(out, "ok    XMPP") {
+				t.Errorf("doctor says\n%s", out)
+			}
 			s.register()
 			signUp(t, server.c2s, "alice")
 			signUp(t, server.c2s, "bob")

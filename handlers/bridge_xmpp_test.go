@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hongyan/models"
+	"hongyan/views"
 	"hongyan/xmpp"
 )
 
@@ -193,14 +195,19 @@ func TestXMPPEndToEnd(t *testing.T) {
 			t.Errorf("GET: %d %s", r.status, r.body)
 		}
 
+		sample := xmppPush{}.bridge().Sample("friend", bob.token, "m9", "hello", s.clock())
+		if r := s.post(s.im("/xmpp"), sample.Body); r.status != 200 || !strings.Contains(string(r.body), `type="result"`) {
+			t.Errorf("the sample: %d %s", r.status, r.body)
+		}
+
 		in := models.IMAppInput{Name: "IM", Bridge: "xmpp", Names: "localhost", AllowIPs: "192.0.2.0/24 127.0.0.1"}
 		if _, err := s.store.UpdateIMApp(t.Context(), s.who, s.imApp.ID, in, []string{"xmpp"}); err != nil {
 			t.Fatal(err)
 		}
 		over("by the server's name", iq(bob.token, "n1", ""), "")
 		over("by another's", strings.ReplaceAll(iq(bob.token, "n2", ""), "from='localhost'", "from='example.com'"), "cancel item-not-found unknown_device")
-		if n := s.count("messages"); n != 4 {
-			t.Errorf("%d messages are stored, want 4", n)
+		if n := s.count("messages"); n != 5 {
+			t.Errorf("%d messages are stored, want 5", n)
 		}
 		in.AllowIPs = "198.51.100.1"
 		if _, err := s.store.UpdateIMApp(t.Context(), s.who, s.imApp.ID, in, []string{"xmpp"}); err != nil {
@@ -219,11 +226,40 @@ func TestXMPPEndToEnd(t *testing.T) {
 		s.advance(2 * time.Second)
 		over("unauthorized", iq(bob.token, "n5", s.secret), "wait forbidden not_authorized")
 		got := s.stats()
-		if got["accepted"] != 4 || got["duplicate"] != 1 || got["unknown"] != 1 || got["dead"] != 1 || got["unauthorized"] != 1 || got["invalid"] != 2 {
+		if got["accepted"] != 5 || got["duplicate"] != 1 || got["unknown"] != 1 || got["dead"] != 1 || got["unauthorized"] != 1 || got["invalid"] != 2 {
 			t.Errorf("counted %v", got)
 		}
 		if strings.Contains(s.log.String(), bob.token) || strings.Contains(s.log.String(), s.secret) || strings.Contains(s.log.String(), "offline") {
 			t.Error("the log holds a token, a secret or a text")
 		}
 	})
+}
+
+// Every state has a sentence that says what to do, and the steps name the domain that is
+// configured.
+func TestXMPPLink(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, st := range []xmpp.State{
+		{Phase: xmpp.Connecting}, {Phase: xmpp.Connected}, {Phase: xmpp.Standby, Fault: xmpp.FaultConflict}, {Phase: xmpp.Stopped},
+		{Phase: xmpp.Disconnected, Fault: xmpp.FaultUnreachable}, {Phase: xmpp.Disconnected, Fault: xmpp.FaultSecret}, {Phase: xmpp.Disconnected, Fault: xmpp.FaultDomain},
+		{Phase: xmpp.Disconnected, Fault: xmpp.FaultClosed}, {Phase: xmpp.Disconnected, Fault: xmpp.FaultSilent}, {Phase: xmpp.Disconnected, Fault: xmpp.FaultNoStream},
+		{Phase: xmpp.Disconnected, Fault: xmpp.FaultStreamError},
+	} {
+		st.Domain, st.Addr, st.Since = "push.acme.example", "10.0.0.5:5347", testNow()
+		h := &console{Deps: Deps{XMPP: func() xmpp.State { return st }, Now: testNow}}
+		var p views.IMAppPage
+		for _, step := range (xmppPush{}).bridge().Setup("https://console.example/im/the-secret/xmpp") {
+			p.Steps = append(p.Steps, views.SetupStep{Code: step.Code})
+		}
+		h.xmppLink(t.Context(), clock{}, &p)
+		if !strings.Contains(p.Link, st.Domain) || strings.Contains(p.Link, "{{") || strings.HasPrefix(p.Link, "bridges.") || seen[p.Link] {
+			t.Errorf("%s %s: %q", st.Phase, st.Fault, p.Link)
+		}
+		seen[p.Link] = true
+		steps := fmt.Sprint(p.Steps)
+		if strings.Contains(steps, xmppDomain) || strings.Count(steps, st.Domain) < 5 || !strings.Contains(steps, "<value>the-secret</value>") {
+			t.Errorf("the steps are %s", steps)
+		}
+	}
 }

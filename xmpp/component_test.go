@@ -454,3 +454,33 @@ func TestWaits(t *testing.T) {
 		t.Errorf("waits %s for the domain", d)
 	}
 }
+
+// Probe says whether the server knows the domain, without taking it.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for condition, want := range map[string]string{"not-authorized": "", "host-unknown": FaultDomain, "conflict": FaultConflict, "": FaultClosed} {
+		ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &scripted{t: t, ln: ln}
+		got := make(chan error, 1)
+		go func() { got <- Probe(t.Context(), ln.Addr().String(), "push.localhost") }()
+		p := s.accept()
+		p.header()
+		if e := p.next(); e.Name.Local != "handshake" || e.Text != "" {
+			t.Errorf("probes with %s", e)
+		}
+		if condition != "" {
+			p.say("<stream:error><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
+		}
+		_ = p.conn.Close()
+		if err := <-got; (err == nil) != (want == "") || err != nil && faultOf(err) != want {
+			t.Errorf("%s: %v", condition, err)
+		}
+		_ = ln.Close()
+		if err := Probe(t.Context(), ln.Addr().String(), "push.localhost"); faultOf(err) != FaultUnreachable {
+			t.Errorf("of nobody: %v", err)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"hongyan/models"
 	"hongyan/views"
+	"hongyan/views/locale"
 	"hongyan/xmpp"
 )
 
@@ -239,6 +240,11 @@ func TestXMPPEndToEnd(t *testing.T) {
 // configured.
 func TestXMPPLink(t *testing.T) {
 	t.Parallel()
+	bundle, err := locale.NewBundle(func(_, key string) { t.Errorf("no sentence %s", key) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := locale.With(t.Context(), bundle.Localizer(locale.Chinese))
 	seen := map[string]bool{}
 	for _, st := range []xmpp.State{
 		{Phase: xmpp.Connecting}, {Phase: xmpp.Connected}, {Phase: xmpp.Standby, Fault: xmpp.FaultConflict}, {Phase: xmpp.Stopped},
@@ -252,7 +258,7 @@ func TestXMPPLink(t *testing.T) {
 		for _, step := range (xmppPush{}).bridge().Setup("https://console.example/im/the-secret/xmpp") {
 			p.Steps = append(p.Steps, views.SetupStep{Code: step.Code})
 		}
-		h.xmppLink(t.Context(), clock{}, &p)
+		h.xmppLink(ctx, clock{now: testNow(), zone: time.UTC}, &p)
 		if !strings.Contains(p.Link, st.Domain) || strings.Contains(p.Link, "{{") || strings.HasPrefix(p.Link, "bridges.") || seen[p.Link] {
 			t.Errorf("%s %s: %q", st.Phase, st.Fault, p.Link)
 		}

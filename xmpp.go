@@ -75,7 +75,7 @@ func checkXMPP(ctx context.Context, f *findings, cfg Config) {
 		return
 	}
 	err := xmpp.Probe(ctx, cfg.XMPPAddr, cfg.XMPPDomain)
-	var fault *xmpp.Fault
+	var fault *xmpp.ConnectError
 	switch {
 	case err == nil:
 		f.ok("XMPP", "%s has the component %s; the secret is tried at the start", cfg.XMPPAddr, cfg.XMPPDomain)

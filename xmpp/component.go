@@ -211,19 +211,19 @@ func (c *Component) enter(p Phase, fault string) bool {
 	return true
 }
 
-// Fault is why there is no connection, with the word for it.
-type Fault struct {
+// ConnectError is why there is no connection, with the word for it.
+type ConnectError struct {
 	Word string
 	err  error
 }
 
-func (f *Fault) Error() string { return "xmpp: " + f.Word + ": " + f.err.Error() }
+func (f *ConnectError) Error() string { return "xmpp: " + f.Word + ": " + f.err.Error() }
 
 // Unwrap returns the cause.
-func (f *Fault) Unwrap() error { return f.err }
+func (f *ConnectError) Unwrap() error { return f.err }
 
 func faultOf(err error) string {
-	var f *Fault
+	var f *ConnectError
 	if errors.As(err, &f) {
 		return f.Word
 	}

@@ -450,7 +450,7 @@ func TestWaits(t *testing.T) {
 	if len(seen) < 100 {
 		t.Error("the waits are alike")
 	}
-	if d := times.wait(1000, &Fault{FaultConflict, io.EOF}); d > times.Conflict {
+	if d := times.wait(1000, &ConnectError{FaultConflict, io.EOF}); d > times.Conflict {
 		t.Errorf("waits %s for the domain", d)
 	}
 }

@@ -47,7 +47,7 @@ func (c *Component) connect() (established bool, err error) {
 	defer cancel()
 	conn, err := c.cfg.Dial(ctx, "tcp", c.cfg.Addr)
 	if err != nil {
-		return false, &Fault{FaultUnreachable, err}
+		return false, &ConnectError{FaultUnreachable, err}
 	}
 	defer conn.Close() //nolint:errcheck // nothing is left to be said
 	s := &session{c: c, conn: conn, peer: conn.RemoteAddr().String(), idle: make(chan struct{}, 1)}
@@ -55,11 +55,11 @@ func (c *Component) connect() (established bool, err error) {
 	release := context.AfterFunc(ctx, func() { _ = conn.Close() }) // too late, or told to stop
 	err = s.open()
 	if !release() && err == nil {
-		err = &Fault{FaultSilent, ctx.Err()}
+		err = &ConnectError{FaultSilent, ctx.Err()}
 	}
 	if err != nil {
 		if ctx.Err() != nil && c.stopping.Err() == nil {
-			err = &Fault{FaultSilent, errors.New("the handshake took too long")}
+			err = &ConnectError{FaultSilent, errors.New("the handshake took too long")}
 		}
 		return false, err
 	}
@@ -77,7 +77,7 @@ func Probe(ctx context.Context, addr, domain string) error {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return &Fault{FaultUnreachable, err}
+		return &ConnectError{FaultUnreachable, err}
 	}
 	defer conn.Close() //nolint:errcheck // nothing is left to be said
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -148,7 +148,7 @@ func (s *session) prove(hash string) error {
 	case e.Is(nsStream, "error"):
 		return streamError(e)
 	case e.Name.Local != "handshake":
-		return &Fault{FaultNoStream, errors.New("no answer to the handshake")}
+		return &ConnectError{FaultNoStream, errors.New("no answer to the handshake")}
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (s *session) header() (id string, err error) {
 			continue
 		}
 		if start.Name.Local != "stream" || start.Name.Space != nsStream {
-			return "", &Fault{FaultNoStream, errors.New("not a stream")}
+			return "", &ConnectError{FaultNoStream, errors.New("not a stream")}
 		}
 		return fromStart(start).Get("id"), nil
 	}
@@ -183,7 +183,7 @@ func (s *session) next() (xml.StartElement, error) {
 		case xml.StartElement:
 			return t, nil
 		case xml.EndElement:
-			return xml.StartElement{}, &Fault{FaultClosed, errors.New("the server closed the stream")}
+			return xml.StartElement{}, &ConnectError{FaultClosed, errors.New("the server closed the stream")}
 		}
 	}
 }
@@ -193,15 +193,15 @@ func (s *session) broken(err error) error {
 	var syntax *xml.SyntaxError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &Fault{FaultSilent, errors.New("nothing came for too long")}
+		return &ConnectError{FaultSilent, errors.New("nothing came for too long")}
 	case errors.Is(err, ErrTooLarge), errors.Is(err, errNotXML):
-		return &Fault{FaultStreamError, err}
+		return &ConnectError{FaultStreamError, err}
 	case errors.As(err, &syntax) && !strings.Contains(syntax.Msg, "EOF"):
-		return &Fault{FaultStreamError, fmt.Errorf("line %d is no XML", syntax.Line)} // its own words quote the text
+		return &ConnectError{FaultStreamError, fmt.Errorf("line %d is no XML", syntax.Line)} // its own words quote the text
 	case errors.Is(err, io.EOF), errors.As(err, &syntax):
-		return &Fault{FaultClosed, io.ErrUnexpectedEOF}
+		return &ConnectError{FaultClosed, io.ErrUnexpectedEOF}
 	}
-	return &Fault{FaultClosed, err}
+	return &ConnectError{FaultClosed, err}
 }
 
 // streamError words an error of the server's (RFC 6120 4.9.3).
@@ -224,7 +224,7 @@ func streamError(e *Element) error {
 	case "system-shutdown", "connection-timeout", "reset":
 		word = FaultClosed
 	}
-	return &Fault{word, errors.New(cutText(condition, 64))}
+	return &ConnectError{word, errors.New(cutText(condition, 64))}
 }
 
 func cutText(s string, limit int) string {
@@ -246,7 +246,7 @@ func (s *session) send(text string) error {
 	if _, err := io.WriteString(s.conn, text); err != nil {
 		s.closed = true
 		_ = s.conn.Close() // its reader ends then
-		return &Fault{FaultClosed, err}
+		return &ConnectError{FaultClosed, err}
 	}
 	return nil
 }

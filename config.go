@@ -60,6 +60,11 @@ type Config struct {
 	// are not public.
 	Outbound []netip.Prefix
 
+	// XMPPAddr is the XMPP server's port for components; "" has no component.
+	XMPPAddr   string
+	XMPPDomain string
+	XMPPSecret models.Secret
+
 	Sandbox bool
 	// SandboxAPNs is the host:port of a simulator in another process; "" runs one
 	// here. SandboxCA is the file with the certificate it is trusted by.
@@ -141,6 +146,12 @@ func options() []option {
 			retentionDays},
 		{"DISK_MIN_FREE", "size", "512MB", false, "New messages are refused with 503 while the disk of DATA_DIR has less room than this (SQLite).",
 			func(c *Config, v string) (err error) { c.DiskMinFree, err = size(v); return err }},
+		{"XMPP_COMPONENT_ADDR", "address", "", false, "The XMPP server's port for components (XEP-0114, unencrypted) as host:port, for IM apps on XMPP; see \"XMPP\". Empty: none. With ROLE=worker it is left to the others.",
+			address(func(c *Config) *string { return &c.XMPPAddr })},
+		{"XMPP_COMPONENT_DOMAIN", "domain", "", false, "The component's domain, such as push.example.com, as it is configured on the XMPP server.",
+			xmppDomain},
+		{"XMPP_COMPONENT_SECRET", "secret", "", true, "The component's secret on the XMPP server.",
+			func(c *Config, v string) error { c.XMPPSecret = models.Secret(v); return nil }},
 		{"SANDBOX", "word", "on", false, "on runs the simulators of the vendors' services, which an app in sandbox mode sends through; off does not.",
 			word(map[string]bool{"on": true, "off": false}, func(c *Config) *bool { return &c.Sandbox })},
 		{"SANDBOX_APNS_ADDR", "address", "", false, "An APNs simulator in another process (`hongyan sandbox`, started with the same SECRET_KEY or DATA_DIR), as host:port. Empty: one in this process, which keeps an inbox.",
@@ -259,6 +270,9 @@ func (c Config) contradictions(bad *configError) []string {
 	}
 	if !wrong("TLS_LISTEN") && !wrong("TLS_SELF_SIGNED") && !wrong("DATABASE_URL") {
 		out = append(out, c.tlsContradictions()...)
+	}
+	if !wrong("XMPP_COMPONENT_ADDR") && !wrong("XMPP_COMPONENT_DOMAIN") && !wrong("XMPP_COMPONENT_SECRET") {
+		out = append(out, c.xmppContradictions()...)
 	}
 	if (c.SandboxAPNs == "") != (c.SandboxCA == "") {
 		out = append(out, "SANDBOX_APNS_ADDR: set it together with SANDBOX_CA_FILE, or neither")

@@ -136,20 +136,23 @@ func TestConfigContradictions(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"sqlite worker":         {map[string]string{"ROLE": "worker"}, "ROLE: "},
-		"certificate, no key":   {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c"}, "TLS_CERT_FILE: set it together"},
-		"certificate, no TLS":   {map[string]string{"TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k"}, "TLS_LISTEN: say where"},
-		"TLS, no certificate":   {map[string]string{"TLS_LISTEN": ":1"}, "TLS_LISTEN: needs"},
-		"two certificates":      {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_SELF_SIGNED": "on"}, "TLS_SELF_SIGNED: set either"},
-		"self-signed, Postgres": {map[string]string{"TLS_LISTEN": ":1", "TLS_SELF_SIGNED": "on", "DATABASE_URL": pg, "SECRET_KEY": testKey()}, "TLS_SELF_SIGNED: not on Postgres"},
-		"postgres without key":  {map[string]string{"DATABASE_URL": pg}, "SECRET_KEY: needed"},
-		"mixed engines":         {map[string]string{"REGIONS": region}, "REGIONS: "},
-		"simulator without CA":  {map[string]string{"SANDBOX_APNS_ADDR": "127.0.0.1:1"}, "SANDBOX_APNS_ADDR: "},
-		"key twice":             {map[string]string{"SECRET_KEY": testKey(), "SECRET_KEY_FILE": "x"}, "SECRET_KEY: set either"},
-		"key file not there":    {map[string]string{"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY: open /nonexistent/key"},
-		"regions: same prefix":  {map[string]string{"REGIONS": `[{"id":"a","zh":"a","en":"a","prefix":1},{"id":"b","zh":"a","en":"a","prefix":1}]`}, "REGIONS: region b: another"},
-		"regions: same id":      {map[string]string{"REGIONS": `[{"id":"a","zh":"a","en":"a","prefix":1},{"id":"a","zh":"a","en":"a","prefix":2}]`}, "REGIONS: region a stands twice"},
-		"regions: unknown word": {map[string]string{"REGIONS": `[{"id":"a","label":"a"}]`}, "REGIONS: not a JSON list"},
+		"sqlite worker":          {map[string]string{"ROLE": "worker"}, "ROLE: "},
+		"certificate, no key":    {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c"}, "TLS_CERT_FILE: set it together"},
+		"certificate, no TLS":    {map[string]string{"TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k"}, "TLS_LISTEN: say where"},
+		"TLS, no certificate":    {map[string]string{"TLS_LISTEN": ":1"}, "TLS_LISTEN: needs"},
+		"two certificates":       {map[string]string{"TLS_LISTEN": ":1", "TLS_CERT_FILE": "c", "TLS_KEY_FILE": "k", "TLS_SELF_SIGNED": "on"}, "TLS_SELF_SIGNED: set either"},
+		"self-signed, Postgres":  {map[string]string{"TLS_LISTEN": ":1", "TLS_SELF_SIGNED": "on", "DATABASE_URL": pg, "SECRET_KEY": testKey()}, "TLS_SELF_SIGNED: not on Postgres"},
+		"postgres without key":   {map[string]string{"DATABASE_URL": pg}, "SECRET_KEY: needed"},
+		"XMPP without a secret":  {map[string]string{"XMPP_COMPONENT_ADDR": "127.0.0.1:5347", "XMPP_COMPONENT_DOMAIN": "push.example.com"}, "XMPP_COMPONENT_ADDR: set it together"},
+		"XMPP without a host":    {map[string]string{"XMPP_COMPONENT_ADDR": ":5347", "XMPP_COMPONENT_DOMAIN": "push.example.com", "XMPP_COMPONENT_SECRET": "s"}, "XMPP_COMPONENT_ADDR: name the XMPP server"},
+		"XMPP address as domain": {map[string]string{"XMPP_COMPONENT_ADDR": "127.0.0.1:5347", "XMPP_COMPONENT_DOMAIN": "user@example.com", "XMPP_COMPONENT_SECRET": "s"}, "XMPP_COMPONENT_DOMAIN: "},
+		"mixed engines":          {map[string]string{"REGIONS": region}, "REGIONS: "},
+		"simulator without CA":   {map[string]string{"SANDBOX_APNS_ADDR": "127.0.0.1:1"}, "SANDBOX_APNS_ADDR: "},
+		"key twice":              {map[string]string{"SECRET_KEY": testKey(), "SECRET_KEY_FILE": "x"}, "SECRET_KEY: set either"},
+		"key file not there":     {map[string]string{"SECRET_KEY_FILE": "/nonexistent/key"}, "SECRET_KEY: open /nonexistent/key"},
+		"regions: same prefix":   {map[string]string{"REGIONS": `[{"id":"a","zh":"a","en":"a","prefix":1},{"id":"b","zh":"a","en":"a","prefix":1}]`}, "REGIONS: region b: another"},
+		"regions: same id":       {map[string]string{"REGIONS": `[{"id":"a","zh":"a","en":"a","prefix":1},{"id":"a","zh":"a","en":"a","prefix":2}]`}, "REGIONS: region a stands twice"},
+		"regions: unknown word":  {map[string]string{"REGIONS": `[{"id":"a","label":"a"}]`}, "REGIONS: not a JSON list"},
 	} {
 		_, err := loadConfig(env(c.env))
 		var bad *configError

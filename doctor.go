@@ -67,6 +67,7 @@ func doctorCommand(ctx context.Context, call invocation) error {
 	checkDisk(f, cfg)
 	checkAssets(f)
 	checkDatabases(ctx, f, cfg)
+	checkXMPP(ctx, f, cfg)
 	if f.bad {
 		return errUnwell
 	}

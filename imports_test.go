@@ -23,7 +23,7 @@ const module = "hongyan"
 func mayImport() map[string][]string {
 	return map[string][]string{
 		".":             {"..."}, // main starts everything
-		"handlers/...":  {"handlers/...", "web/...", "views/...", "models", "push", "alert"},
+		"handlers/...":  {"handlers/...", "web/...", "views/...", "models", "push", "alert", "xmpp"},
 		"web/...":       {"web/...", "views/...", "models", "static"},
 		"views/...":     {"views/...", "models"},
 		"worker/...":    {"worker/...", "models", "push"},
@@ -37,6 +37,7 @@ func mayImport() map[string][]string {
 		"push/pushtest/lab": {"push", "push/pushtest", "sandbox"},
 		"sandbox/...":       {"sandbox/...", "push"},
 		"static/...":        {},
+		"xmpp":              {},      // a protocol of others
 		"bench":             {"..."}, // a tool beside the program: it measures all of it
 		"internal/...":      {},      // what tests share
 	}

@@ -27,6 +27,7 @@ import (
 	"hongyan/sandbox"
 	"hongyan/web"
 	"hongyan/worker"
+	"hongyan/xmpp"
 )
 
 // serveCommand starts everything and runs until the process is told to stop.
@@ -100,6 +101,9 @@ type process struct {
 	metrics    *prometheus.Registry
 	channels   *registry.Registry
 	alerts     *alert.Sender // 告警通知: the upkeep and the test button
+	web        *web.Server   // what serves, once it does
+	listeners  []net.Listener
+	xmpp       atomic.Pointer[xmpp.Component]
 }
 
 // start starts every part. After an error the parts that did start are in
@@ -124,7 +128,11 @@ func (s *process) start(ctx context.Context) error {
 	if err := s.startWorker(ctx); err != nil {
 		return err
 	}
-	return s.startWeb(ctx)
+	if err := s.startWeb(ctx); err != nil {
+		return err
+	}
+	s.startXMPP()
+	return s.greet(ctx)
 }
 
 // Shares of SHUTDOWN_TIMEOUT. They add up to less than one, whatever is running.
@@ -214,6 +222,13 @@ func (s *process) startWeb(ctx context.Context) error {
 		}
 		return err
 	}
+	s.listeners = listeners
+	return nil
+}
+
+// greet says to people that everything is up, and where.
+func (s *process) greet(ctx context.Context) error {
+	ln, listeners := s.listeners[0], s.listeners
 	fmt.Fprintf(s.con.out, "Hongyan %s listens on %s\n", version(), ln.Addr())
 	for _, secure := range listeners[1:] {
 		fmt.Fprintf(s.con.out, "%s%s\n", saysTLS, secure.Addr())
@@ -241,6 +256,7 @@ func (s *process) serveWeb(ctx context.Context, listeners []net.Listener) error 
 	if err != nil {
 		return err
 	}
+	s.web = server
 	s.serve(ctx, "web", server, listeners...)
 	return nil
 }
@@ -263,13 +279,17 @@ func (s *process) newServer() (*web.Server, error) {
 		o.Sessions = nobody{}
 		return web.New(o)
 	}
-	return handlers.NewServer(o, handlers.Deps{
+	d := handlers.Deps{
 		Store: s.store, Log: s.con.log, Now: time.Now, PublicURL: s.cfg.PublicURL, Sandbox: s.cfg.Sandbox,
 		SimulatorAt:   s.cfg.SandboxAPNs,
 		RetentionDays: int(s.cfg.Retention / (24 * time.Hour)),
 		Phones:        phoneMaker{s}, Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.ownAddress(),
 		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound),
-	})
+	}
+	if s.cfg.XMPP() {
+		d.XMPP = s.xmppState
+	}
+	return handlers.NewServer(o, d)
 }
 
 // ownAddress is this process's own listener, without a trailing slash; "" before it

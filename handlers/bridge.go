@@ -74,7 +74,7 @@ type SetupStep struct {
 type SampleRequest struct {
 	Path  string // that follows the secret; "" for the bridge's Path
 	Query string // without "?", may be empty
-	Body  []byte // JSON
+	Body  []byte // JSON, or XML
 }
 
 // Bridges lists the bridges that exist, in the order in which a form offers them.
@@ -98,7 +98,7 @@ func BridgeByID(id string) (Bridge, bool) {
 
 // bridges is the one list of bridges.
 func bridges() []protocol {
-	return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}, tinodeGateway{}}
+	return []protocol{wukongIM{}, openIM{}, tencentIM{}, genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, unifiedPush{}, zulipBouncer{}, tinodeGateway{}, xmppPush{}}
 }
 
 // protocol is one IM server's way of handing over messages.

@@ -9,6 +9,7 @@ import (
 	"hongyan/models"
 	"hongyan/push"
 	"hongyan/web"
+	"hongyan/xmpp"
 )
 
 // Deps is what the pages work with. It is filled once, at start, and never changes.
@@ -42,6 +43,8 @@ type Deps struct {
 	DialControl func(network, address string, c syscall.RawConn) error
 	// Alerts sends 告警通知; the pages only send tests through it.
 	Alerts *alert.Sender
+	// XMPP is how the component stands to the XMPP server; nil where none is configured.
+	XMPP func() xmpp.State
 	// Self is the address of this process's own listener, without a trailing slash:
 	// the sandbox acts the phone and the IM server over it. "" has neither.
 	Self string

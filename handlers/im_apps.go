@@ -253,6 +253,9 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 		for _, s := range b.Setup(p.Address) {
 			p.Steps = append(p.Steps, views.SetupStep{Text: locale.T(std, s.Text), Code: s.Code})
 		}
+		if b.ID == (xmppPush{}).bridge().ID {
+			h.xmppLink(std, clock, &p)
+		}
 	}
 	if m.PrevExpiresAt != nil && m.PrevExpiresAt.After(h.Now()) {
 		p.OldUntil = clock.Short(*m.PrevExpiresAt)

@@ -3,7 +3,6 @@ package handlers
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -218,7 +217,7 @@ func (h *console) postSample(ctx echo.Context, b Bridge, secret models.Secret, t
 		path += "?" + sample.Query
 	}
 	var answer sampleAnswer
-	err := h.own(ctx.Request().Context(), path, "ingest", nil, json.RawMessage(sample.Body), &answer)
+	err := h.own(ctx.Request().Context(), path, "ingest", nil, sample.Body, &answer)
 	return answer, err
 }
 

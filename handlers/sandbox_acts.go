@@ -308,16 +308,19 @@ func (e *ownError) Error() string {
 	return fmt.Sprintf("handlers: own %s: %d %s", e.route, e.status, e.code)
 }
 
-// own posts JSON to one of this process's machine endpoints, over HTTP and its own
-// listener: what works here works for a phone and for an IM server. route is what
-// errors call it.
+// own posts JSON, or bytes as they are, to one of this process's machine endpoints, over
+// HTTP and its own listener: what works here works for a phone and for an IM server.
+// route is what errors call it.
 func (h *console) own(ctx context.Context, path, route string, headers map[string]string, body, into any) error {
 	if h.Self == "" {
 		return fmt.Errorf("handlers: own %s: this process serves no address", route)
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("handlers: own %s: %w", route, err)
+	text, ready := body.([]byte)
+	if !ready {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("handlers: own %s: %w", route, err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make test` needs beside Go, Node and make: a browser, fonts for Chinese
-# pages, PostgreSQL's server programs, and a C compiler for the race detector.
+# pages, PostgreSQL's server programs, Prosody, and a C compiler for the race detector.
 # Installs what is missing where it may (Debian and Ubuntu, as root or with a
 # sudo that asks nothing); elsewhere it names exactly what is missing and stops.
 set -euo pipefail
@@ -24,6 +24,9 @@ survey() {
     compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null ||
     compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' >/dev/null ||
     need postgresql 'PostgreSQL server programs: initdb and postgres (or set HONGYAN_TEST_POSTGRES to the URL of a running server)'
+  have prosody || need prosody 'Prosody, an XMPP server (a test drives it)'
+  [ -e /usr/lib/prosody/modules/mod_cloud_notify ] || [ -e /usr/lib/prosody/modules/mod_cloud_notify.lua ] || ! have apt-get ||
+    need prosody-modules "Prosody's module cloud_notify"
   have gcc || have clang || have cc || need gcc 'a C compiler (race detector)'
   [ ! -e /etc/debian_version ] || [ -e /usr/include/stdlib.h ] || need libc6-dev "the C library's headers (race detector)"
 }

@@ -39,6 +39,8 @@ func FuzzTencent(f *testing.F) {
 func FuzzTencentCallback(f *testing.F) {
 	for _, file := range []string{"c2c", "group", "group_join", "push_result", "read", "state_login", "withdraw"} {
 		f.Add("", "iOS", fixture(f, "tencent/"+file+".json"))
+	}
+	for _, file := range []string{"c2c", "group_join", "state_login"} {
 		hostileSeeds(f, tencentIM{}, file, func(body []byte) { f.Add("", "Android", body) })
 	}
 	f.Add("C2C.CallbackBeforeSendMsg", "\xff", []byte("{"))

@@ -140,12 +140,20 @@ func hostileForms(body []byte, values map[string]string, use func(what string, b
 	}
 }
 
-// hostileSeeds calls add with small hostile forms of one of a bridge's fixtures.
+// maxHostileSeeds bounds the seeds of one kind: what fuzzing begins with costs time, and
+// TestHostileValues tries all of them.
+const maxHostileSeeds = 60
+
+// hostileSeeds calls add with some small hostile forms of one of a bridge's fixtures.
 func hostileSeeds(f *testing.F, p protocol, fixtures string, add func(body []byte)) {
 	f.Helper()
 	captured := approach{p: p, fixtures: fixtures}.captured(f)
 	file := slices.Min(slices.Collect(maps.Keys(captured)))
-	hostileForms(captured[file], hostileValues(f, 60), func(_ string, body []byte) { add(body) })
+	var forms [][]byte
+	hostileForms(captured[file], hostileValues(f, 60), func(_ string, body []byte) { forms = append(forms, body) })
+	for i := 0; i < len(forms); i += 1 + len(forms)/maxHostileSeeds {
+		add(forms[i])
+	}
 }
 
 // allocated is how many bytes this process has allocated so far.

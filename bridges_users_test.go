@@ -148,7 +148,7 @@ func openIMEmitter() emitter {
 		if n%2 == 0 {
 			m["contentType"], m["userIDList"] = 101, []string{s.sender.account}
 		}
-		return emission{what: "hook, not for eyes", path: s.im("/openim/callbackBeforeOfflinePushCommand"), body: jsonOf(m), taken: said(200, "nextCode", "0")}
+		return emission{what: "hook, not for eyes", path: s.im("/openim/callbackBeforeOfflinePushCommand"), body: jsonOf(m), taken: said(200, "actionCode", "0")}
 	}
 	return emitter{sender: "alice", setUp: getuiSignIn, shapes: []shape{person, group, typing, getuiSingle, getuiList, jpushAlias}}
 }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,7 +153,10 @@ func (r *bridgesRun) sendAll(n int) {
 	}
 	wg.Wait()
 	if r.t.Failed() {
-		r.t.FailNow()
+		r.logs.mu.Lock()
+		defer r.logs.mu.Unlock()
+		faults := slices.DeleteFunc(strings.Split(r.logs.b.String(), "\n"), func(line string) bool { return !strings.Contains(line, "level=ERROR") })
+		r.t.Fatalf("%d faults were logged: %q", len(faults), faults[:min(len(faults), 3)])
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	receiptUser, receiptKey = "user", "a-key-of-the-console"
+	hostileUser, hostileKey = "user", "a-key-of-the-console"
 	// maxReport is the most that a receipt address hands to a parser.
 	maxReport = 4 << 20
 )
@@ -43,12 +43,12 @@ func reporting(t testing.TB) []push.Spec {
 // signed is a report with every signature that any vendor wants.
 func signed(body []byte) push.ReceiptRequest {
 	at := "1772366400123"
-	mac := hmac.New(sha256.New, []byte(receiptKey))
-	mac.Write([]byte(at + "nonce" + receiptUser))
+	mac := hmac.New(sha256.New, []byte(hostileKey))
+	mac.Write([]byte(at + "nonce" + hostileUser))
 	h := http.Header{}
 	h.Set(push.CallbackHeader, "timestamp="+at+"; nonce=nonce; value="+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	return push.ReceiptRequest{Header: h, Body: body, Now: receiptNow(), Fields: map[string]string{
-		"receipt_key": receiptKey, "receipt_user": receiptUser, "app_id": "1",
+		"receipt_key": hostileKey, "receipt_user": hostileUser, "app_id": "1",
 	}}
 }
 

@@ -13,6 +13,8 @@ SECONDS ?= 10
 FREEZE  ?= 40
 # Messages of the mixed run over all channels, on each database.
 MESSAGES ?= 100000
+# Requests of the run through all bridges, on each database.
+REQUESTS ?= 200000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -65,8 +67,9 @@ test: test-deps assets verify lint ## everything: verify, lint, Docker's steps, 
 	./scripts/docker-steps.sh
 	CGO_ENABLED=1 $(GO) test -race -timeout 18m ./...
 
-soak: build ## kill -9 under load, and a mixed run over all channels, at any length: make soak ROUNDS=50 SECONDS=10 MESSAGES=100000
+soak: build ## kill -9 under load, and mixed runs over all channels and all bridges, at any length: make soak ROUNDS=50 SECONDS=10 MESSAGES=100000 REQUESTS=200000
 	HONGYAN_MESSAGES=$(MESSAGES) $(GO) test -count=1 -timeout 0 -v -run '^TestAllChannels|^TestSharedCredential' .
+	HONGYAN_REQUESTS=$(REQUESTS) $(GO) test -count=1 -timeout 0 -v -run '^TestAllBridges' .
 	HONGYAN_ROUNDS=$(ROUNDS) HONGYAN_SECONDS=$(SECONDS) HONGYAN_FREEZE=$(FREEZE) HONGYAN_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 0 -v -run '^TestKill|^TestTwoProcesses' .
 
 bench: ## print the pipeline's speed as ratios against a bare apns2 loop

@@ -17,7 +17,10 @@
 // rounds only, since there are many of them. All vendors are stand-ins that say yes
 // (sandbox/sink), as the rule-checking simulators cost more than what is measured.
 //
-//	go run ./bench [-rounds 5] [-channels 3] [-seconds 2] [-paced 1000] [-only sqlite|postgres] [-run regexp] [-postgres url]
+// How long an IM server waits for its answer while the database is busy is timed at a
+// fixed rate of requests, from when each was due (busy.go).
+//
+//	go run ./bench [-rounds 5] [-channels 3] [-seconds 2] [-paced 1000] [-rate 200] [-only sqlite|postgres] [-run regexp] [-postgres url]
 package main
 
 import (
@@ -56,6 +59,7 @@ type settings struct {
 	seconds  float64
 	only     string
 	match    *regexp.Regexp
+	rate     int
 	profile  string
 	postgres string
 }
@@ -79,6 +83,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "sqlite or postgres; empty for both")
 	f.StringVar(&o.postgres, "postgres", "", "URL of an empty database to use instead of a server of our own")
+	f.IntVar(&o.rate, "rate", 200, "requests a second of which the answers are timed while the database is busy")
 	match := f.String("run", "", "only measurements whose name matches; the bare loop always runs")
 	f.StringVar(&o.profile, "cpuprofile", "", "file for a profile of the run")
 	if err := f.Parse(args); err != nil {
@@ -111,6 +116,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "round %d: %v\n", round+1, time.Since(began).Round(time.Second))
 	}
 	b.print()
+	b.printAnswers()
 	return nil
 }
 
@@ -222,7 +228,7 @@ func (b *bench) round(ctx context.Context, n int) error {
 		return err
 	}
 	for _, s := range b.sites {
-		if err := b.roundOn(ctx, s); err != nil {
+		if err := errors.Join(b.roundOn(ctx, s), b.answersOn(ctx, s)); err != nil {
 			return err
 		}
 		if n < b.channels {

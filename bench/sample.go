@@ -16,6 +16,7 @@ type sample struct {
 	rate     float64       // pushes or messages per second
 	cpu      time.Duration // of this process, for each
 	p50, p99 time.Duration // of the answer to a request; 0 when there is none
+	most     time.Duration // the slowest answer, where it matters
 	rss      int64         // peak resident memory in bytes
 }
 

@@ -181,13 +181,18 @@ func (s *site) serve() error {
 	return nil
 }
 
-// working runs f with a worker and accepting, and stops both.
-func (s *site) working(ctx context.Context, f func(time.Duration) (sample, error), span time.Duration) (sample, error) {
-	w := worker.New(worker.Options{
+// worker makes one that sends to the lab's sink.
+func (s *site) worker() *worker.Worker {
+	return worker.New(worker.Options{
 		Store: s.store, Registry: registry.New().Lookup,
 		Sandbox: func(push.Channel) (push.Options, bool) { return s.lab.options(), true },
 		Log:     slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
+}
+
+// working runs f with a worker and accepting, and stops both.
+func (s *site) working(ctx context.Context, f func(time.Duration) (sample, error), span time.Duration) (sample, error) {
+	w := s.worker()
 	if err := w.Start(ctx); err != nil {
 		return sample{}, err
 	}
@@ -248,7 +253,11 @@ func (s *site) recorded(ctx context.Context) (int64, error) {
 
 // until waits until as many messages are recorded.
 func (s *site) until(ctx context.Context, want int64) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	return s.untilWithin(ctx, want, time.Minute)
+}
+
+func (s *site) untilWithin(ctx context.Context, want int64, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
 		n, err := s.recorded(ctx)
@@ -303,12 +312,24 @@ func (s *site) direct(ctx context.Context, callers int, span time.Duration) (sam
 }
 
 func (s *site) accept(ctx context.Context, store *models.Store, in models.Ingest) error {
+	_, err := store.Accept(ctx, in, []models.Incoming{s.message()})
+	return err
+}
+
+// message makes one more message, and genericBody the generic bridge's body of one.
+func (s *site) message() models.Incoming {
 	n := s.serial.Add(1)
-	_, err := store.Accept(ctx, in, []models.Incoming{{
+	return models.Incoming{
 		SourceID: fmt.Sprint(n), Account: user(int(n % users)), Sender: "alice", Conversation: "c-100",
 		Content: models.Content{Title: "Alice", Body: "Are you coming to the meeting at three?", Sound: "default"},
-	}})
-	return err
+	}
+}
+
+func (s *site) genericBody() []byte {
+	n := s.serial.Add(1)
+	return fmt.Appendf(nil,
+		`{"id":"%d","from":{"id":"alice","name":"Alice"},"to":["%s"],"conversation":{"id":"c-100","type":"person"},"body":"Are you coming to the meeting at three?"}`,
+		n, user(int(n%users)))
 }
 
 func (s *site) toRecorded(ctx context.Context, callers int, span time.Duration, one func(c, i int) error) (sample, error) {
@@ -343,12 +364,7 @@ func (s *site) http(conns int, span time.Duration) (sample, error) {
 		clients[i] = c
 	}
 	path := "/im/" + s.secret + "/messages"
-	return s.toRecorded(ctx, conns, span, func(c, _ int) error {
-		n := s.serial.Add(1)
-		return clients[c].post(path, fmt.Appendf(nil,
-			`{"id":"%d","from":{"id":"alice","name":"Alice"},"to":["%s"],"conversation":{"id":"c-100","type":"person"},"body":"Are you coming to the meeting at three?"}`,
-			n, user(int(n%users))))
-	})
+	return s.toRecorded(ctx, conns, span, func(c, _ int) error { return clients[c].post(path, s.genericBody()) })
 }
 
 // taker takes every batch and does nothing with it, so that accepting is measured

@@ -87,6 +87,7 @@ func firstText(values ...string) string {
 // rest returns the fields that are not among the known ones, as data for the app.
 func (f jsonFields) rest(known ...string) map[string]any {
 	var out map[string]any
+	size := 0
 next:
 	for name, raw := range f {
 		for _, k := range known {
@@ -94,7 +95,12 @@ next:
 				continue next
 			}
 		}
-		if v, ok := plainValue(raw); ok {
+		var v any = string(raw)
+		ok := true
+		if size += len(name) + len(raw); size <= tooLongForData {
+			v, ok = plainValue(raw)
+		}
+		if ok {
 			if out == nil {
 				out = map[string]any{}
 			}
@@ -104,9 +110,16 @@ next:
 	return out
 }
 
+// tooLongForData is the length of JSON that is no data for an app any more, however
+// wastefully it is written. Nothing is gained by reading it.
+const tooLongForData = 8 * models.MaxDataBytes
+
 // plainValue reads any JSON but null for custom data. Numbers that the app would read
 // changed become text.
 func plainValue(raw json.RawMessage) (any, bool) {
+	if len(raw) > tooLongForData {
+		return string(raw), true // still too long
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var v any

@@ -231,7 +231,9 @@ func (h *ingestHandler) request(c echo.Context, p protocol, language string) (in
 	if raw, ok := p.(rawProtocol); ok {
 		body, err = readRaw(c, raw.rawLimit())
 	} else {
-		body, err = readBody(c, maxBridgeBody, maxBridgeLength)
+		if body, err = readBody(c, maxBridgeBody, maxBridgeLength); err == nil {
+			err = checkValues(p, body)
+		}
 	}
 	if err != nil {
 		return ingestRequest{}, err

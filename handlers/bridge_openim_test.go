@@ -305,14 +305,9 @@ func FuzzOpenIM(f *testing.F) {
 	f.Add(openIMList, []byte(`{"audience":{"alias":["b"]},"taskid":"`+sealTask(getuiDraft{Body: "\xff"}, testIngestSecret)+`"}`))
 	f.Add(openIMGetuiIn, []byte(getuiAuthBody(testNow())))
 	f.Add(openIMBefore, []byte("{\"userIDList\":[\"\xff\",5,\"\"],\"ex\":\"\xfe\",\"content\":\"{\",\"clientMsgID\":\"\x00\"}"))
-	f.Fuzz(func(t *testing.T, below string, body []byte) {
-		in, err := openIM{}.parse(oimRequest(below, body))
-		if err != nil {
-			if e := apiErrorOf(err); e.status < 400 || e.status > 499 {
-				t.Fatalf("input answered with %d: %v", e.status, err)
-			}
-			return
-		}
-		checkIntake(t, in)
-	})
+	hostileSeeds(f, openIM{}, "hook", func(body []byte) { f.Add("", body) })
+	hostileSeeds(f, openIM{}, "getui_single", func(body []byte) { f.Add(openIMSingle, body) })
+	hostileSeeds(f, openIM{}, "getui_message", func(body []byte) { f.Add(openIMTask, body) })
+	hostileSeeds(f, openIM{}, "jpush", func(body []byte) { f.Add(openIMJPush, body) })
+	f.Fuzz(func(t *testing.T, below string, body []byte) { checkParse(t, openIM{}, oimRequest(below, body)) })
 }

@@ -129,9 +129,9 @@ func (call *timCall) state(f jsonFields, r ingestRequest) error {
 		call.told = append(call.told, models.Presence{Account: who, Platform: platform, State: s, At: call.alive.At})
 	}
 	kicked, _ := f.list("KickedDevice")
-	for i, raw := range kicked {
+	for _, raw := range kicked[:min(len(kicked), maxTimKicked)] {
 		k, err := readFields(raw)
-		if p := timPlatform(k.text("Platform")); err == nil && i < maxTimKicked && p != platform {
+		if p := timPlatform(k.text("Platform")); err == nil && p != platform {
 			tell(p, models.PresenceLoggedOut)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // Limits of a list of recipients.
@@ -247,9 +248,13 @@ func (m *wkMessage) recipients() ([]string, error) {
 		to = append(to, more...)
 	}
 	if len(to) > maxRecipients {
-		return nil, &apiError{status: http.StatusRequestEntityTooLarge, code: "too_many_items", field: "to_uids", data: limitData(maxRecipients)}
+		return nil, tooManyRecipients()
 	}
 	return to, unreadable
+}
+
+func tooManyRecipients() *apiError {
+	return &apiError{status: http.StatusRequestEntityTooLarge, code: "too_many_items", field: "to_uids", data: limitData(maxRecipients)}
 }
 
 func (m *wkMessage) decompress() ([]string, error) {
@@ -270,6 +275,9 @@ func (m *wkMessage) decompress() ([]string, error) {
 	}
 	if len(list) > maxRecipientBytes {
 		return nil, &apiError{status: http.StatusRequestEntityTooLarge, code: "too_large", field: "compress_to_uids"}
+	}
+	if push.ManyValues(list, maxValues) {
+		return nil, tooManyRecipients()
 	}
 	var to []string
 	if err := json.Unmarshal(list, &to); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"hongyan/push"
 )
 
 // Sizes of request bodies, in bytes.
@@ -71,6 +73,24 @@ func unzip(packed []byte, length int64) ([]byte, error) {
 		return nil, tooLarge(length)
 	}
 	return body, nil
+}
+
+// How many values a request's JSON may hold.
+const (
+	maxValues      = 1 << 17 // more than maxRecipients
+	maxTokenValues = 1 << 14 // of protocols that name at most some hundred devices
+)
+
+// checkValues refuses a body that holds more values than p has use for.
+func checkValues(p protocol, body []byte) error {
+	limit := maxValues
+	if p.bridge().Tokens {
+		limit = maxTokenValues
+	}
+	if push.ManyValues(body, limit) {
+		return fieldLimit("too_many_items", "", limit)
+	}
+	return nil
 }
 
 func tooLarge(limit int64) *apiError {

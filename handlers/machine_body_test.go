@@ -2,11 +2,14 @@ package handlers
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
+
+	"hongyan/push"
 )
 
 func bodyContext(encoding string, body []byte) echo.Context {
@@ -52,6 +55,64 @@ func FuzzUnzip(f *testing.F) {
 		got, err := unzip(packed, 1000)
 		if err == nil && len(got) > 1000 {
 			t.Fatalf("%d bytes came through", len(got))
+		}
+	})
+}
+
+// FuzzReadBody holds every reader of a body to its limits.
+func FuzzReadBody(f *testing.F) {
+	f.Add("gzip", gzipped(f, strings.Repeat(" ", 1<<20)))
+	f.Add("gzip", append(gzipped(f, "[1"), gzipped(f, ",2]")...)) // two members are one body
+	f.Add("gzip", gzipped(f, "{}")[:12])
+	f.Add("GZIP", append(gzipped(f, "{}"), 0, 0, 0))
+	f.Add(" x-gzip ", gzipped(f, "["+strings.Repeat("{},", 30_000)+"{}]"))
+	f.Add("deflate", []byte("x"))
+	f.Add("", []byte("\xef\xbb\xbf{\"a\":\"\xff\"}"))
+	f.Fuzz(func(t *testing.T, encoding string, sent []byte) {
+		const limit, length = 32 << 10, 256 << 10
+		before := allocated()
+		body, err := readBody(bodyContext(encoding, sent), limit, length)
+		if used := allocated() - before; used > 4<<20 {
+			t.Fatalf("%d bytes were allocated to read %d", used, len(sent))
+		}
+		if err != nil {
+			if e := apiErrorOf(err); e.status < 400 || e.status > 499 {
+				t.Fatalf("input answered with %d: %v", e.status, err)
+			}
+			return
+		}
+		if len(sent) > limit || len(body) > length {
+			t.Fatalf("%d bytes were read as %d", len(sent), len(body))
+		}
+	})
+}
+
+// FuzzManyValues compares the count with what a parser finds.
+func FuzzManyValues(f *testing.F) {
+	f.Add([]byte(`{"a":[1,2,{"b,[{":"\\\"",",":null}],"c":{}}`))
+	f.Add([]byte(`["[","\"{",[[]],{"":""}]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.UseNumber()
+		if !json.Valid(body) {
+			push.ManyValues(body, 3)
+			return
+		}
+		values := 0
+		for {
+			token, err := dec.Token()
+			if err != nil {
+				break
+			}
+			if d, ok := token.(json.Delim); !ok || d == '[' || d == '{' {
+				values++ // and keys, which count as well
+			}
+		}
+		if push.ManyValues(body, 2*values) {
+			t.Fatalf("%d values are counted as more than twice as many", values)
+		}
+		if values > 8 && !push.ManyValues(body, values/4) {
+			t.Fatalf("%d values are counted as less than a quarter", values)
 		}
 	})
 }

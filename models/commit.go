@@ -135,7 +135,7 @@ func (a *acceptance) store() (err error) {
 	if err != nil {
 		return err
 	}
-	err = a.db.writeHot(context.Background(), func(ctx context.Context, t *Tx) error {
+	err = a.db.writeHotAs(context.Background(), true, func(ctx context.Context, t *Tx) error {
 		a.forget() // of an attempt that lost a race
 		for i, r := range a.rows {
 			r.item.Message.ID, r.item.Message.AcceptedAt, r.dup = ids[i].String(), now, false

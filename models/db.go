@@ -52,6 +52,7 @@ type DB struct {
 	queue *inserter
 	keys  *Keyring
 	hot   statements // SQLite only
+	turns turns      // SQLite only
 	log   *slog.Logger
 }
 
@@ -232,13 +233,22 @@ func (t *Tx) now() time.Time { return t.db.Now() }
 // write runs fn in one transaction and commits it when fn returns nil. Inside fn
 // nothing may touch the database but through the Tx: SQLite has one writer.
 func (d *DB) write(ctx context.Context, fn func(*Tx) error) error {
+	return d.writeAs(ctx, false, fn)
+}
+
+// writeAs is write; on SQLite who is urgent writes before others that wait.
+func (d *DB) writeAs(ctx context.Context, urgent bool, fn func(*Tx) error) error {
 	if d.Dialect == SQLite {
-		return d.writeSQLite(ctx, fn)
+		return d.writeSQLite(ctx, urgent, fn)
 	}
 	return d.writePostgres(ctx, fn)
 }
 
-func (d *DB) writeSQLite(ctx context.Context, fn func(*Tx) error) error {
+func (d *DB) writeSQLite(ctx context.Context, urgent bool, fn func(*Tx) error) error {
+	if err := d.turns.wait(ctx, urgent); err != nil {
+		return fmt.Errorf("models: begin: %w", err)
+	}
+	defer d.turns.end()
 	tx, err := d.sqlW.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("models: begin: %w", err)

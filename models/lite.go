@@ -61,6 +61,11 @@ const hotTimeout = 30 * time.Second
 // must start from scratch each time. It is not cut short by the caller's
 // departure, because other callers share it.
 func (d *DB) writeHot(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	return d.writeHotAs(ctx, false, fn)
+}
+
+// writeHotAs is writeHot; see writeAs.
+func (d *DB) writeHotAs(ctx context.Context, urgent bool, fn func(context.Context, *Tx) error) error {
 	ctx = context.WithoutCancel(ctx)
 	if d.Dialect == SQLite {
 		// No timeout: SQLite's driver starts a goroutine per statement to watch one.
@@ -73,7 +78,7 @@ func (d *DB) writeHot(ctx context.Context, fn func(context.Context, *Tx) error) 
 		defer cancel()
 	}
 	for try := 0; ; try++ {
-		err := d.write(ctx, func(t *Tx) error { return fn(ctx, t) })
+		err := d.writeAs(ctx, urgent, func(t *Tx) error { return fn(ctx, t) })
 		if err == nil || try == writeRetries || !lostRace(err) {
 			return err
 		}

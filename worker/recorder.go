@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// recordAtOnce and recordMessages bound one transaction.
+	// recordAtOnce and recordMessages bound one transaction: on SQLite an IM server waits
+	// for its answer while it runs.
 	recordAtOnce   = 256
-	recordMessages = 2000
+	recordMessages = 500
 	// recordTimeout bounds one transaction; it is then tried again.
 	recordTimeout = 20 * time.Second
 	// recordPause is the wait after a first failure; it doubles up to recordMost.

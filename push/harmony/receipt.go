@@ -2,7 +2,6 @@ package harmony
 
 import (
 	"bytes"
-	"encoding/json"
 	"strconv"
 
 	"hongyan/push"
@@ -33,7 +32,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 	var report struct {
 		Statuses []status `json:"statuses"`
 	}
-	err := json.Unmarshal(r.Body, &report)
+	err := push.ReadReport(r.Body, &report)
 	signature := r.Header.Get(push.CallbackHeader)
 	if signature == "" && (len(bytes.TrimSpace(r.Body)) == 0 || err == nil && len(report.Statuses) == 0) {
 		// AppGallery Connect's 测试回执 asks without a signature and reports nothing.

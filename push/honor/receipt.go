@@ -1,7 +1,6 @@
 package honor
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 	var report struct {
 		Statuses []status `json:"statuses"`
 	}
-	if json.Unmarshal(r.Body, &report) != nil || report.Statuses == nil || len(report.Statuses) > maxStatuses {
+	if push.ReadReport(r.Body, &report) != nil || report.Statuses == nil || len(report.Statuses) > maxStatuses {
 		return push.ReceiptReport{}, push.ErrReceiptShape
 	}
 	list := r.Fields[fieldArrivedStatus]

@@ -1,15 +1,11 @@
 package meizu
 
 import (
-	"encoding/json"
 	"net/url"
 	"strings"
 
 	"hongyan/push"
 )
-
-// maxTargetsInReceipt bounds what one report may make us do.
-const maxTargetsInReceipt = 10000
 
 // Types of receipts.
 const (
@@ -32,7 +28,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 		Type    word     `json:"type"`
 		Targets []string `json:"targets"`
 	}
-	if json.Unmarshal([]byte(form.Get("cb")), &messages) != nil || messages == nil {
+	if push.ReadReport([]byte(form.Get("cb")), &messages) != nil || messages == nil {
 		return report, push.ErrReceiptShape
 	}
 	for key, m := range messages {
@@ -57,7 +53,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 			if receipt.Token = strings.TrimSpace(token); receipt.Token == "" {
 				continue
 			}
-			if report.Receipts = append(report.Receipts, receipt); len(report.Receipts) > maxTargetsInReceipt {
+			if report.Receipts = append(report.Receipts, receipt); len(report.Receipts) > push.MaxReceipts {
 				return push.ReceiptReport{}, push.ErrReceiptShape
 			}
 		}

@@ -37,7 +37,7 @@ type report struct {
 // OPPO signs nothing; the address is the secret.
 func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 	var reports []report
-	if err := json.Unmarshal(req.Body, &reports); err != nil || reports == nil {
+	if err := push.ReadReport(req.Body, &reports); err != nil || reports == nil {
 		return push.ReceiptReport{}, fmt.Errorf("push/oppo: receipt: no list of reports: %w", push.ErrReceiptShape)
 	}
 	known := events()
@@ -56,7 +56,9 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 		for id := range strings.SplitSeq(r.Targets, ",") {
 			if id = strings.TrimSpace(id); goodToken(id) {
 				x.Token = id
-				out.Receipts = append(out.Receipts, x)
+				if out.Receipts = append(out.Receipts, x); len(out.Receipts) > push.MaxReceipts {
+					return push.ReceiptReport{}, fmt.Errorf("push/oppo: receipt: too many devices: %w", push.ErrReceiptShape)
+				}
 			}
 		}
 	}

@@ -1,16 +1,12 @@
 package vivo
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
 
 	"hongyan/push"
 )
-
-// maxTargetsInReceipt bounds what one report may make us do.
-const maxTargetsInReceipt = 10000
 
 // ackDelivered is the only ackType that [api] 1.4 defines.
 const ackDelivered = "0"
@@ -26,7 +22,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 		AckTime text   `json:"ackTime"`
 	}
 	report := push.ReceiptReport{ContentType: "text/plain; charset=utf-8"}
-	if err := json.Unmarshal(r.Body, &tasks); err != nil || tasks == nil {
+	if err := push.ReadReport(r.Body, &tasks); err != nil || tasks == nil {
 		return report, push.ErrReceiptShape
 	}
 	for task, t := range tasks {
@@ -44,7 +40,7 @@ func ParseReceipt(r push.ReceiptRequest) (push.ReceiptReport, error) {
 			if receipt.Token = strings.TrimSpace(token); receipt.Token == "" && receipt.Ref == "" {
 				continue // about nobody
 			}
-			if report.Receipts = append(report.Receipts, receipt); len(report.Receipts) > maxTargetsInReceipt {
+			if report.Receipts = append(report.Receipts, receipt); len(report.Receipts) > push.MaxReceipts {
 				return push.ReceiptReport{}, push.ErrReceiptShape
 			}
 		}

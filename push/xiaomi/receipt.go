@@ -56,7 +56,7 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 		return push.ReceiptReport{}, fmt.Errorf("push/xiaomi: receipt: no form field data: %w", push.ErrReceiptShape)
 	}
 	var reports map[string]report
-	if err := json.Unmarshal([]byte(form.Get("data")), &reports); err != nil || reports == nil {
+	if err := push.ReadReport([]byte(form.Get("data")), &reports); err != nil || reports == nil {
 		return push.ReceiptReport{}, fmt.Errorf("push/xiaomi: receipt: data: %w", push.ErrReceiptShape)
 	}
 	known := events()
@@ -76,7 +76,9 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 		for token := range strings.SplitSeq(string(r.Targets), ",") {
 			if token = strings.TrimSpace(token); goodToken(token) {
 				one.Token = token
-				out.Receipts = append(out.Receipts, one)
+				if out.Receipts = append(out.Receipts, one); len(out.Receipts) > push.MaxReceipts {
+					return push.ReceiptReport{}, fmt.Errorf("push/xiaomi: receipt: too many devices: %w", push.ErrReceiptShape)
+				}
 			}
 		}
 	}

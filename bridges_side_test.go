@@ -52,8 +52,9 @@ type emitter struct {
 	setUp func(s *bridgeSide)
 	// shapes are drawn with equal chances. The first is an ordinary message.
 	shapes []func(s *bridgeSide, n int, rng *rand.Rand) emission
-	// raw says that a body is bytes, of which none are broken.
-	raw bool
+	// raw says that a body is bytes, of which none are broken, strict that one with a
+	// broken character is refused whole.
+	raw, strict bool
 }
 
 // emission is one request, and what is to become of it.
@@ -278,7 +279,7 @@ func (s *bridgeSide) garbage(n int, rng *rand.Rand) emission {
 	case 8:
 		e.what = "broken UTF-8"
 		e.body = bytes.Replace(plain, []byte("你好"), []byte("\xff\xfe\xed\xa0\x80"), 1)
-		if !bytes.Equal(e.body, plain) { // the text alone is broken
+		if !bytes.Equal(e.body, plain) && !s.e.strict { // the text alone is broken
 			e.refused, e.to = false, to
 			break
 		}

@@ -171,7 +171,7 @@ func (r *bridgesRun) ask(p planned) {
 	for old := r.slowest.Load(); took > old && !r.slowest.CompareAndSwap(old, took); old = r.slowest.Load() {
 		continue
 	}
-	if a.status >= http.StatusInternalServerError || a.status != http.StatusCreated && !json.Valid(a.body) {
+	if a.status >= http.StatusInternalServerError || !a.readable() {
 		r.t.Errorf("message %d (%s) through %s was answered %d: %.200s", p.number, p.what, p.side.id, a.status, a.body)
 		return
 	}
@@ -204,6 +204,11 @@ type answered struct {
 	status int
 	body   []byte
 	took   time.Duration
+}
+
+// readable reports whether the answer is in its protocol: JSON, an IQ, or none.
+func (a answered) readable() bool {
+	return a.status == http.StatusCreated || json.Valid(a.body) || bytes.HasPrefix(a.body, []byte("<iq "))
 }
 
 func (a answered) object() map[string]any {

@@ -269,11 +269,11 @@ func tinodeEmitter() emitter {
 			item(s, n, 0, to[0].device), silent, item(s, n, 1, s.dead.device), item(s, n, 2, "unknown-token"), read,
 			item(s, n, 3, s.sender.device), {"topic": "grp1", "data": object{}}, item(s, n, 4, to[1].device),
 		}
-		e := post(s, n, items, 4) // the badge is taken and the sender's device is alive
+		e := post(s, n, items, 5) // the badge is taken, the sender's device is alive, and a channel may be empty
 		e.what, e.to = "mixed items", tokensOf(to)
 		sent := e.taken
 		e.taken = func(a answered) bool {
-			return sent(a) && slices.Equal(tinodeCodes(a), []string{"", "", "UNREGISTERED", "NOT_FOUND", "", "", "UNIMPLEMENTED", ""})
+			return sent(a) && slices.Equal(tinodeCodes(a), []string{"", "", "UNREGISTERED", "NOT_FOUND", "", "", "", ""})
 		}
 		return e
 	}
@@ -290,3 +290,37 @@ func tinodeCodes(a answered) []string {
 	}
 	return out
 }
+
+func xmppEmitter() emitter {
+	iq := func(s *bridgeSide, n int, node string, count int, more string) emission {
+		return emission{
+			path: s.address(n, "/xmpp"), taken: status(http.StatusOK),
+			body: []byte(fmt.Sprintf(`<iq from='%s' to='push.localhost' id='iq%d' type='set'><pubsub xmlns='http://jabber.org/protocol/pubsub'>`+
+				`<publish node='%s'><item><notification xmlns='urn:xmpp:push:0'><x xmlns='jabber:x:data' type='form'>`+
+				`<field type='hidden' var='FORM_TYPE'><value>urn:xmpp:push:summary</value></field>`+
+				`<field type='text-single' var='message-count'><value>%d</value></field>%s</x></notification></item></publish></pubsub></iq>`,
+				s.name(), n, node, count, more)),
+		}
+	}
+	said := func(s *bridgeSide, n int, node string) emission {
+		return iq(s, n, node, 1+n%3, fmt.Sprintf(`<field type='jid-single' var='last-message-sender'><value>%s/dev1</value></field>`+
+			`<field type='text-single' var='last-message-body'><value>%s</value></field>`, s.sender.account, text(n)))
+	}
+	message := func(s *bridgeSide, n int, rng *rand.Rand) emission {
+		to := s.some(1, rng)
+		e := said(s, n, to[0].device)
+		e.what, e.to = "message", tokensOf(to)
+		return e
+	}
+	read := func(s *bridgeSide, n int, rng *rand.Rand) emission {
+		e := iq(s, n, s.some(1, rng)[0].device, 0, "")
+		e.what = "read elsewhere"
+		return e
+	}
+	return emitter{sender: "alice@localhost", strict: true, shapes: []shape{message, message, message, read, strangers(
+		said, status(http.StatusNotFound), status(http.StatusNotFound), status(http.StatusOK),
+	)}}
+}
+
+// status reports whether an answer has a status.
+func status(n int) func(answered) bool { return func(a answered) bool { return a.status == n } }

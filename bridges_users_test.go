@@ -24,7 +24,7 @@ func emitters() map[string]emitter {
 	return map[string]emitter{
 		"wukongim": wukongEmitter(), "openim": openIMEmitter(), "tencent": tencentEmitter(), "generic": genericEmitter(),
 		"matrix": matrixEmitter(), "mattermost": mattermostEmitter(), "rocketchat": rocketChatEmitter(),
-		"unifiedpush": unifiedPushEmitter(), "zulip": zulipEmitter(), "tinode": tinodeEmitter(),
+		"unifiedpush": unifiedPushEmitter(), "zulip": zulipEmitter(), "tinode": tinodeEmitter(), "xmpp": xmppEmitter(),
 	}
 }
 

@@ -43,7 +43,7 @@ func approaches(t testing.TB) []approach {
 		r.device = "token-of-bob"
 		return r
 	})
-	for _, p := range []protocol{genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, zulipBouncer{}, tinodeGateway{}} {
+	for _, p := range []protocol{genericBridge{}, matrixGateway{}, mattermostProxy{}, rocketChatGateway{}, zulipBouncer{}, tinodeGateway{}, xmppPush{}} {
 		add("", p, "", tokenRequest)
 	}
 	for _, p := range bridges() {

@@ -22,6 +22,7 @@ type victim struct {
 	appCred int64
 	imCred  int64
 	hook    int64
+	arrival string
 }
 
 func newVictim(t testing.TB, s *Store) *victim {
@@ -58,6 +59,15 @@ func newVictim(t testing.TB, s *Store) *victim {
 	p, err := s.CreatePlan(ctx, v.main, v.ios.ID, "plan", "")
 	must(t, err)
 	v.plan = p.ID
+	v.arrival = "0199a0b0-0000-7000-8000-000000000001"
+	until := s.Now().Add(ContentTime)
+	must(t, s.write(ctx, func(t *Tx) error {
+		a := Arrival{ID: v.arrival, IMAppID: v.im.ID, At: s.Now(), Kind: KindAlert, ContentUntil: &until}
+		if a.Content, err = s.seal([]byte("{}"), arrivalPlace(a.ID)); err != nil {
+			return err
+		}
+		return t.Create(&a).Error
+	}))
 	return v
 }
 
@@ -188,6 +198,12 @@ func attempts(s *Store, who Actor, v *victim) map[string]func(ctx context.Contex
 			_, _, err := s.RotateIngestSecret(ctx, who, v.im.ID)
 			return err
 		},
+		"ArrivalByID":    func(ctx context.Context) error { return only(s.ArrivalByID(ctx, who, v.im.ID, v.arrival)) },
+		"ArrivalContent": func(ctx context.Context) error { return only(s.ArrivalContent(ctx, who, v.im.ID, v.arrival)) },
+		"LatestArrivals": func(ctx context.Context) error { return nothing(s.LatestArrivals(ctx, who, v.im.ID)) },
+		"SampleSecretOf": func(ctx context.Context) error { return only(s.SampleSecretOf(ctx, who, v.im.ID, v.ios.ID)) },
+		"SetReceipts":    func(ctx context.Context) error { return s.SetReceipts(ctx, who, v.ios.ID, v.appCred, true) },
+		"ShowContent":    func(ctx context.Context) error { return only(s.ShowContent(ctx, who, v.im.ID, true)) },
 		"ScopeForApp": func(ctx context.Context) error {
 			_, _, err := s.ScopeForApp(ctx, who, v.ios.ID)
 			return err
@@ -315,7 +331,7 @@ func TestOtherAccounts(t *testing.T) {
 			t.Errorf("rows of the victim changed:\nbefore %s\nafter %s", before, after)
 		}
 		// The same ids do work for their owner, so the test can fail.
-		for _, method := range []string{"PlanByID", "CredentialFields", "UserByID", "SetPackage", "Release"} {
+		for _, method := range []string{"PlanByID", "CredentialFields", "UserByID", "SetPackage", "ArrivalByID", "ArrivalContent", "LatestArrivals", "ShowContent", "SampleSecretOf", "Release"} {
 			if err := attempts(s, v.main, v)[method](ctx); err != nil {
 				t.Errorf("%s refuses the owner: %v", method, err)
 			}

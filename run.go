@@ -135,7 +135,8 @@ func (s *process) start(ctx context.Context) error {
 	return s.greet(ctx)
 }
 
-// Shares of SHUTDOWN_TIMEOUT. They add up to less than one, whatever is running.
+// Shares of SHUTDOWN_TIMEOUT. Those of the parts that wait for something (XMPP, web,
+// certificate, intake, worker) add up to less than one; the others end at once.
 const (
 	shareWeb    = 0.35 // requests in flight
 	shareWorker = 0.45 // sends in flight, then handing back the rest

@@ -19,8 +19,7 @@ func traces(c echo.Context) []*models.Trace {
 	return list
 }
 
-// trace begins the trace of an HTTP request for an IM app, which in then knows. Other
-// transports call in.Traced themselves and hand the trace to keep.
+// trace begins the trace of a request for an IM app, which in then knows.
 func (h *ingestHandler) trace(c echo.Context, in models.Ingest) models.Ingest {
 	in = in.Traced(h.Now())
 	c.Set(keyTraces, append(traces(c), in.Trace()))
@@ -93,7 +92,7 @@ func (h *ingestHandler) seen(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // keep counts a request and, if it is among those that are shown, keeps it masked.
-// Every transport ends with it; status is 0 where an answer has none.
+// Every request ends with it.
 func (h *ingestHandler) keep(ctx context.Context, t *models.Trace, r rawRequest, status int) {
 	h.Ingest.CountIngest(t.IMAppID, models.IngestRequest, 1)
 	if t.Code == "" && status >= http.StatusBadRequest && !t.Bad() {

@@ -49,9 +49,10 @@ const (
 	maxShownItems  = 20 // of an array
 	maxShownFields = 80 // of an object
 	maxShownDepth  = 12
-	maxShownText   = 1000 // bytes of one text
-	maxShownRaw    = 2000 // bytes of a body that is no JSON
-	maxChecked     = 256 << 10
+	maxShownText   = 1000     // bytes of one text
+	maxShownRaw    = 2000     // bytes of a body that is no JSON
+	shortNumber    = 4        // digits that say nothing of anybody
+	maxChecked     = 32 << 10 // of a body: less than that is shown
 )
 
 func (r *rawRequest) write(told bool) string {
@@ -93,6 +94,7 @@ type masker struct {
 	r    *rawRequest
 	told bool
 	out  strings.Builder
+	hide *strings.Replacer // made when first needed, see hider
 }
 
 func (m *masker) line(s string) {
@@ -137,20 +139,26 @@ func sortedNames(values url.Values) []string {
 // body writes the body: JSON by its structure, a form by its fields, anything else by
 // its size and form.
 func (m *masker) body() {
-	b := bytes.TrimPrefix(m.r.body, []byte("\xef\xbb\xbf"))
+	whole := bytes.TrimPrefix(m.r.body, []byte("\xef\xbb\xbf"))
+	b := whole
+	if len(b) > maxChecked {
+		for b = b[:maxChecked]; len(b) > 0 && !utf8.RuneStart(whole[len(b)]); {
+			b = b[:len(b)-1]
+		}
+	}
 	if strings.HasPrefix(m.r.header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		if v, err := url.ParseQuery(string(b[:min(len(b), maxChecked)])); err == nil {
+		if v, err := url.ParseQuery(string(b)); err == nil {
 			m.out.WriteString(m.pairs(v, "\n"))
 			return
 		}
 	}
-	if first := bytes.TrimLeft(b, " \t\r\n"); len(first) > 0 && (first[0] == '{' || first[0] == '[') && (len(b) > maxChecked || json.Valid(b)) {
+	if first := bytes.TrimLeft(b, " \t\r\n"); len(first) > 0 && (first[0] == '{' || first[0] == '[') && (len(whole) > len(b) || json.Valid(b)) {
 		dec := json.NewDecoder(bytes.NewReader(b))
 		dec.UseNumber()
 		m.value(dec, frame{open: true})
 		return
 	}
-	m.line(fmt.Sprintf("‹%s, %d bytes›", formOf(b), len(b)))
+	m.line(fmt.Sprintf("‹%s, %d bytes›", formOf(b), len(whole)))
 	if m.told && utf8.Valid(b) {
 		m.out.WriteString(m.free(string(b[:min(len(b), maxShownRaw)])))
 	}
@@ -198,7 +206,9 @@ func (m *masker) value(dec *json.Decoder, f frame) bool {
 	case string:
 		m.out.WriteString(quoted(m.text(f.key, t, f.open, f.said)))
 	case json.Number:
-		if f.open && !isText(f.key) && plainName(f.key) || m.told && f.said || f.key == "" {
+		// Of a field that is not known a number may be a telephone's.
+		known := f.key == "" || f.open && plainName(f.key) && !isText(f.key) && (isPlain(f.key) || len(t) <= shortNumber)
+		if known || m.told && f.said {
 			m.out.WriteString(t.String())
 		} else {
 			m.out.WriteString(maskedText)
@@ -352,10 +362,24 @@ func (m *masker) free(s string) string {
 	if len(s) > maxShownText {
 		s = strings.ToValidUTF8(s[:maxShownText], "") + "…"
 	}
-	for _, t := range append([]string{m.r.secret}, m.r.tokens...) {
-		if t != "" {
-			s = strings.ReplaceAll(s, t, maskedText)
-		}
-	}
+	s = m.hider().Replace(s)
 	return opaque.ReplaceAllString(named.ReplaceAllString(s, "${1}"+maskedText), maskedText)
+}
+
+// hider hides the secret of the address and the request's tokens in one pass, so that
+// none is looked for in what stands for another, and the longest first, so that none
+// leaves the rest of a longer one.
+func (m *masker) hider() *strings.Replacer {
+	if m.hide == nil {
+		list := append([]string{m.r.secret}, m.r.tokens...)
+		slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
+		var pairs []string
+		for _, t := range list {
+			if t != "" {
+				pairs = append(pairs, t, maskedText)
+			}
+		}
+		m.hide = strings.NewReplacer(pairs...)
+	}
+	return m.hide
 }

@@ -23,6 +23,9 @@ const keyEndpointDevice = "hongyan.endpoint.device"
 func (h *ingestHandler) endpointRoutes(p protocol) []bridgeRoute {
 	route := func(method string, take func(echo.Context, models.Ingest) error) bridgeRoute {
 		return bridgeRoute{method: method, root: true, path: endpointPath + ":endpoint", handler: func(c echo.Context) error {
+			if h.endpoint.Exhausted(c.Param("endpoint")) {
+				return h.refuse(c, p, tooMany())
+			}
 			in, err := h.ofEndpoint(c, p, c.Param("endpoint"))
 			if err != nil {
 				return h.refuse(c, p, err)
@@ -43,7 +46,7 @@ func (h *ingestHandler) endpointRoutes(p protocol) []bridgeRoute {
 
 // ofEndpoint finds the device of an endpoint. Whoever guesses is slowed, as with secrets.
 func (h *ingestHandler) ofEndpoint(c echo.Context, p protocol, endpoint string) (models.Ingest, error) {
-	return h.authenticateBy(c, endpoint, func(ctx context.Context) (models.Ingest, error) {
+	return h.authenticateBy(c, endpoint, h.goodEndpoints, func(ctx context.Context) (models.Ingest, error) {
 		in, device, err := h.Ingest.IngestByEndpoint(ctx, p.bridge().ID, endpoint)
 		c.Set(keyEndpointDevice, device)
 		return in, err

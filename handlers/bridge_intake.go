@@ -46,8 +46,8 @@ type IngestStore interface {
 // ingestHandler is the part of a bridge that is the same for all.
 type ingestHandler struct {
 	Machine
-	unknown *web.Limiter
-	good    *goodSecrets
+	unknown             *web.Limiter
+	good, goodEndpoints *goodSecrets
 	// namedAddress and namedApp are for addresses without a secret.
 	namedAddress, namedApp *web.Limiter
 	// endpoint is for each device's own.
@@ -59,6 +59,8 @@ func newIngestHandler(m Machine) *ingestHandler {
 		Machine: m,
 		unknown: m.limiter(m.Rates.UnknownSecrets),
 		good:    &goodSecrets{},
+		// Of their own: there is one for each phone.
+		goodEndpoints: &goodSecrets{},
 
 		namedAddress: m.limiter(m.Rates.NamedAddress),
 		namedApp:     m.limiter(m.Rates.NamedApp),
@@ -106,15 +108,15 @@ func (h *ingestHandler) authenticate(c echo.Context) (models.Ingest, error) {
 
 // authenticateSecret is the same for a secret that came another way.
 func (h *ingestHandler) authenticateSecret(c echo.Context, secret string) (models.Ingest, error) {
-	return h.authenticateBy(c, secret, func(ctx context.Context) (models.Ingest, error) {
+	return h.authenticateBy(c, secret, h.good, func(ctx context.Context) (models.Ingest, error) {
 		return h.Ingest.IngestBySecret(ctx, secret)
 	})
 }
 
 // authenticateBy is the same for what a secret leads to.
-func (h *ingestHandler) authenticateBy(c echo.Context, secret string, find func(context.Context) (models.Ingest, error)) (models.Ingest, error) {
-	now, from := h.Now(), web.AddressKey(c.RealIP())
-	if h.unknown.Exhausted(from) && !h.good.has(secret, now) {
+func (h *ingestHandler) authenticateBy(c echo.Context, secret string, good *goodSecrets, find func(context.Context) (models.Ingest, error)) (models.Ingest, error) {
+	now, from := h.Now(), addressOf(c)
+	if h.unknown.Exhausted(from) && !good.has(secret, now) {
 		return models.Ingest{}, &apiError{status: http.StatusTooManyRequests, code: "too_many_requests", wait: retryLater}
 	}
 	in, err := find(c.Request().Context())
@@ -125,7 +127,7 @@ func (h *ingestHandler) authenticateBy(c echo.Context, secret string, find func(
 		}
 		return in, err
 	}
-	h.good.add(secret, now)
+	good.add(secret, now)
 	in = h.trace(c, in)
 	in.Trace().Tokens = append(in.Trace().Tokens, secret)
 	return in, nil

@@ -48,8 +48,13 @@ func (h *ingestHandler) locate(ctx context.Context, in models.Ingest, msgs []mod
 	return kept, fates, nil
 }
 
-// addressOf is what requests without a secret are limited by.
-func addressOf(c echo.Context) string { return web.AddressKey(c.RealIP()) }
+// addressOf is what requests without a good secret are limited by.
+func addressOf(c echo.Context) string {
+	if jid, ok := c.Request().Context().Value(xmppSenderKey{}).(string); ok {
+		return "xmpp " + jid
+	}
+	return web.AddressKey(c.RealIP())
+}
 
 // maxNames is how many app ids one request may name; servers send one.
 const maxNames = 8

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"runtime/metrics"
 	"slices"
@@ -266,6 +267,17 @@ func TestHostileSizes(t *testing.T) {
 		})
 	}
 	t.Logf("most allocated for a body of 512 KiB: %d MiB (%s)", worst>>20, of)
+}
+
+// A namespace that every element would have to repeat when it is written out again. Not
+// parallel: it looks at what is allocated.
+func TestHostileNamespace(t *testing.T) {
+	body := `<iq id='1' type='set' xmlns:a='` + strings.Repeat("a", 200<<10) + `'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='n'><item>` +
+		`<notification xmlns='urn:xmpp:push:0'>` + strings.Repeat("<a:x/>", 4000) + `</notification></item></publish></pubsub></iq>`
+	checkParse(t, xmppPush{}, tokenRequest([]byte(body)))
+	if _, err := (xmppPush{}).parse(tokenRequest([]byte(body))); apiErrorOf(err).status != http.StatusRequestEntityTooLarge {
+		t.Errorf("it was answered %v", err)
+	}
 }
 
 // A body of some kilobytes that decompresses to the most that is taken. Not parallel:

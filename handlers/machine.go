@@ -133,7 +133,7 @@ type Rate struct {
 // Rates limit the machine endpoints of one process.
 type Rates struct {
 	// UnknownSecrets is per address: requests to an ingest address that does not
-	// exist. Requests with a good secret are never limited, so that the backlog of
+	// exist. Requests with a secret that was good of late are never limited, so that the backlog of
 	// an IM server is taken as fast as it can be stored.
 	UnknownSecrets Rate
 	// NamedAddress and NamedApp are for requests whose address holds no secret: per

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -58,7 +59,11 @@ func (h *console) textCuts(c echo.Context, a appPage, f testForm) (cuts, error) 
 		out.rows = append(out.rows, row)
 	}
 	if len(out.rows) > 0 {
-		sum := sha256.Sum256([]byte(title + "\x00" + body))
+		said := []string{title, body}
+		for _, r := range out.rows { // another device's cuts are another warning
+			said = append(said, r.Channel, r.Title, r.Body)
+		}
+		sum := sha256.Sum256([]byte(strings.Join(said, "\x00")))
 		out.mark = base64.RawURLEncoding.EncodeToString(sum[:12])
 	}
 	return out, nil

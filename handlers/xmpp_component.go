@@ -15,6 +15,11 @@ import (
 // maxXMPPSecret bounds what is looked up as an ingest secret.
 const maxXMPPSecret = 128
 
+// xmppSenderKey is under which a request's context names the sender of an IQ. All users
+// of an XMPP server come from its one address; whom the server says an IQ is from is
+// what tells them apart where requests are limited.
+type xmppSenderKey struct{}
+
 // PublishXMPP takes what is published to an XMPP component through the routes of a
 // server: a push that comes over XMPP is authenticated, limited, stored, counted and
 // answered as one that is posted to the IM app's ingest address. The peer is the XMPP
@@ -28,6 +33,7 @@ func PublishXMPP(server http.Handler) func(ctx context.Context, peer string, iq 
 			}
 			path = "/im/" + secret + path
 		}
+		ctx = context.WithValue(ctx, xmppSenderKey{}, xmpp.Bare(iq.Get("from")))
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(iq.String()))
 		if err != nil {
 			return xmppError(&apiError{status: http.StatusInternalServerError, code: "internal"})

@@ -81,6 +81,9 @@ type arrivalQuota struct{ good, bad int }
 // WantArrival reports whether a request will be shown, and takes its place: only then
 // is it worth masking. It costs a lock and no more.
 func (s *Store) WantArrival(t *Trace) bool {
+	if t.IMAppID == 0 { // nobody's
+		return false
+	}
 	b := &s.intake.arrivals
 	bad := t.Bad()
 	b.mu.Lock()

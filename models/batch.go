@@ -340,7 +340,10 @@ func (d *DB) ResumeBatches(ctx context.Context, credentialID int64, rested bool)
 	n, err := d.makeDue(ctx, d.Now(), "due_at IS NULL AND credential_id = ? AND credential_id <> 0", credentialID)
 	if err == nil && rested {
 		var more int
-		more, err = d.makeDue(ctx, d.Now().Add(restWake), "rest_revision <> 0 AND credential_id = ?", credentialID)
+		// Not what is due by itself: a process may have it in hand, and neither its lease
+		// nor its results may be taken from it.
+		at := d.Now().Add(restWake)
+		more, err = d.makeDue(ctx, at, "rest_revision <> 0 AND owner = '' AND credential_id = ? AND due_at > ?", credentialID, at)
 		n += more
 	}
 	if err != nil {
@@ -363,10 +366,10 @@ func (d *DB) DueExpired(ctx context.Context) (int, error) {
 // process believes old settings.
 const restWake = cacheLife + cacheLife/2
 
-func (d *DB) makeDue(ctx context.Context, at time.Time, cond string, arg any) (n int, err error) {
+func (d *DB) makeDue(ctx context.Context, at time.Time, cond string, args ...any) (n int, err error) {
 	err = d.write(ctx, func(t *Tx) error {
 		r := t.Exec("UPDATE batches SET due_at = ?, owner = '', lease_until = NULL, rest_revision = 0 FROM (SELECT id FROM batches WHERE "+
-			cond+d.lockInOrder()+") l WHERE batches.id = l.id", at, arg)
+			cond+d.lockInOrder()+") l WHERE batches.id = l.id", append([]any{at}, args...)...)
 		n = int(r.RowsAffected)
 		return r.Error
 	})
@@ -389,7 +392,7 @@ func (d *DB) WaitingWork(ctx context.Context) (out []Waiting, err error) {
 	// Two queries, each with an index of its own.
 	for _, q := range []string{
 		"SELECT DISTINCT credential_id, rest_revision, (1 = 1) AS paused FROM batches WHERE due_at IS NULL AND credential_id <> 0",
-		"SELECT DISTINCT credential_id, rest_revision, (1 = 0) AS paused FROM batches WHERE rest_revision <> 0 AND due_at IS NOT NULL",
+		"SELECT DISTINCT credential_id, rest_revision, (1 = 0) AS paused FROM batches WHERE rest_revision <> 0 AND owner = '' AND due_at IS NOT NULL",
 	} {
 		var some []Waiting
 		if err := d.read(ctx).Raw(q).Scan(&some).Error; err != nil {

@@ -21,6 +21,36 @@ func dueNow(t testing.TB, d *DB) int {
 	return count(t, d, "batches WHERE due_at <= ?", d.Now().Add(restWake))
 }
 
+// Work that a process has in hand once the rest is over is left to it, whatever became
+// of the credential's revision meanwhile: nothing is sent twice.
+func TestRestOverLeavesWorkInHand(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, clock *testClock) {
+		ctx := t.Context()
+		w := newWorld(t, s, "main")
+		owner, in := AppOwner(w.ios.ID), p8(EnvironmentProduction)
+		saved, err := s.SaveCredentials(ctx, w.main, owner, in)
+		must(t, err)
+		id := saved[0].ID
+		_, err = s.RestCredential(ctx, id, 1, clock.Now().Add(8*time.Hour), "200001")
+		must(t, err)
+		restingBatch(t, s.DB, id, 1, 7)
+		in.Rate = 20
+		_, err = s.SaveCredentials(ctx, w.main, owner, in) // a new revision, the same rest
+		must(t, err)
+		clock.Advance(9 * time.Hour)
+		exec(t, s.DB, "UPDATE batches SET owner = 'w', lease_until = ?", clock.Now().Add(LeaseTime)) // claimed
+		if n, err := s.ResumeRepaired(ctx); err != nil || n != 0 {
+			t.Errorf("upkeep woke %d: %v", n, err)
+		}
+		if n, err := s.ResumeBatches(ctx, id, true); err != nil || n != 0 {
+			t.Errorf("%d were made due again: %v", n, err)
+		}
+		if count(t, s.DB, "batches WHERE owner = 'w' AND lease_until IS NOT NULL") != 1 {
+			t.Error("the lease was taken away")
+		}
+	})
+}
+
 // A daily quota's rest ends with other keys or another message class, not with a test
 // or another rate; then exactly what waited for it is due.
 func TestRestEnds(t *testing.T) {

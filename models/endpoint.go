@@ -96,6 +96,7 @@ func (t *Tx) endpoint(keys *Keyring, dev DeviceScope, renew bool) (Secret, error
 // its device lives is for Locate to say.
 func (s *Store) IngestByEndpoint(ctx context.Context, bridge, endpoint string) (in Ingest, device string, err error) {
 	sum := sha256.Sum256([]byte(endpoint))
+	var away error
 	for _, d := range s.unique {
 		var row struct {
 			AppID int64
@@ -107,10 +108,14 @@ func (s *Store) IngestByEndpoint(ctx context.Context, bridge, endpoint string) (
 			continue
 		}
 		if err != nil {
-			return Ingest{}, "", fmt.Errorf("models: endpoint: %w", err)
+			away = fmt.Errorf("models: endpoint: %w", err) // another region may have it
+			continue
 		}
 		in, err := s.ingestOfApp(ctx, bridge, row.AppID)
 		return in, row.Token, err
+	}
+	if away != nil {
+		return Ingest{}, "", away
 	}
 	return Ingest{}, "", notFound("device")
 }

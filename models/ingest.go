@@ -274,7 +274,7 @@ type ingestLast struct {
 // CountIngest counts n messages (or requests) of an IM app by outcome, in
 // memory; they reach the control database within a second while accepting.
 func (s *Store) CountIngest(imAppID int64, outcome string, n int) {
-	if n <= 0 {
+	if n <= 0 || imAppID == 0 {
 		return
 	}
 	now := s.Now()

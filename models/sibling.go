@@ -33,7 +33,7 @@ func siblings(q *gorm.DB, appID int64, messageID string, devices []int64) (map[i
 			DeviceID  int64
 			MessageID string
 		}
-		err := q.Raw(sql, messageID, devices, appID, idBound(at), idBound(at.Add(groupSpan))).Scan(&rows).Error
+		err := q.Raw(sql, messageID, devices, appID, idBound(at.Add(-groupSpan)), idBound(at.Add(groupSpan))).Scan(&rows).Error
 		for _, r := range rows {
 			if out[r.DeviceID] == "" || r.MessageID == messageID {
 				out[r.DeviceID] = r.MessageID
@@ -82,13 +82,13 @@ const (
 	siblingsSent = `SELECT d.device_id, d.message_id FROM messages g
 		JOIN deliveries d ON d.app_id = g.app_id
 		JOIN messages s ON s.app_id = g.app_id AND s.id = d.message_id AND s.im_app_id = g.im_app_id AND s.source_id = g.source_id
-		WHERE g.id = ? AND d.device_id IN ? AND g.app_id = ? AND d.message_id >= ? AND d.message_id < ?
+		WHERE g.source_id <> '' AND g.id = ? AND d.device_id IN ? AND g.app_id = ? AND d.message_id >= ? AND d.message_id < ?
 		ORDER BY d.device_id, d.message_id`
 	siblingsAccepted = `SELECT a.device_id, s.id AS message_id FROM messages g
 		JOIN device_accounts a ON a.app_id = g.app_id
 		JOIN messages s ON s.app_id = a.app_id AND s.account = a.account AND s.account_type = a.account_type
 			AND s.im_app_id = g.im_app_id AND s.source_id = g.source_id
-		WHERE g.id = ? AND a.device_id IN ? AND g.app_id = ? AND s.id >= ? AND s.id < ?
+		WHERE g.source_id <> '' AND g.id = ? AND a.device_id IN ? AND g.app_id = ? AND s.id >= ? AND s.id < ?
 		ORDER BY a.device_id, s.id`
 )
 

@@ -1,30 +1,23 @@
-package push_test
+package push
 
-import (
-	"sync/atomic"
-	"testing"
+import "testing"
 
-	"hongyan/push"
-)
-
-func TestParallelCallsEachOnceWithinItsLimit(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 50} {
-		calls := make([]atomic.Int32, n)
-		var running, most atomic.Int32
-		push.Parallel(n, 3, func(i int) {
-			if now := running.Add(1); now > most.Load() {
-				most.Store(now)
-			}
-			calls[i].Add(1)
-			running.Add(-1)
-		})
-		for i := range calls {
-			if got := calls[i].Load(); got != 1 {
-				t.Errorf("n %d: call %d was made %d times", n, i, got)
-			}
+// A panic in one of several calls is the caller's to deal with, once all have ended.
+func TestParallelPanics(t *testing.T) {
+	ended := make(chan struct{}, 8)
+	defer func() {
+		if p := recover(); p != "odd" {
+			t.Errorf("recovered %v", p)
 		}
-		if most.Load() > 3 {
-			t.Errorf("n %d: %d at a time", n, most.Load())
+		if len(ended) != 7 {
+			t.Errorf("%d calls ended", len(ended))
 		}
-	}
+	}()
+	Parallel(8, 3, func(i int) {
+		if i == 2 {
+			panic("odd")
+		}
+		ended <- struct{}{}
+	})
+	t.Error("it went on")
 }

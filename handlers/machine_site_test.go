@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +19,6 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the raw connection of a test on Postgres
 
-	"hongyan/internal/pgtest"
 	"hongyan/models"
 	"hongyan/web"
 )
@@ -68,17 +66,6 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-var machineTemplate = pgtest.Template{Prepare: func(ctx context.Context, dsn string) error {
-	s, err := models.Open(ctx, models.Options{Database: dsn})
-	if err != nil {
-		return err
-	}
-	if err := s.Migrate(ctx, false); err != nil {
-		return err
-	}
-	return s.Close()
-}}
-
 type noSessions struct{}
 
 func (noSessions) SessionUser(context.Context, web.TokenHash) (web.User, error) {
@@ -88,15 +75,11 @@ func (noSessions) SessionUser(context.Context, web.TokenHash) (web.User, error) 
 // eachMachine runs a test on both engines. bridge is what the IM app is for.
 func eachMachine(t *testing.T, bridge string, rates Rates, fn func(t *testing.T, s *machineSite)) {
 	t.Helper()
-	for _, engine := range []string{"sqlite", "postgres"} {
-		t.Run(engine, func(t *testing.T) {
+	for _, engine := range []models.Dialect{models.SQLite, models.Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
 			t.Parallel()
-			s := &machineSite{t: t, log: &safeBuffer{}, now: time.Now().UTC().Truncate(time.Second)}
-			dsn := filepath.Join(t.TempDir(), "test.db")
-			if s.pg = engine == "postgres"; s.pg {
-				dsn = machineTemplate.New(t)
-			}
-			s.open(dsn)
+			s := &machineSite{t: t, log: &safeBuffer{}, now: time.Now().UTC().Truncate(time.Second), pg: engine == models.Postgres}
+			s.open(testDatabase(t, engine))
 			s.seed(bridge)
 			s.serve(rates)
 			if bridge == (genericBridge{}).bridge().ID {
@@ -124,15 +107,9 @@ func (s *machineSite) advance(d time.Duration) {
 
 func (s *machineSite) open(dsn string) {
 	s.t.Helper()
-	ctx := context.Background()
 	s.dsn = dsn
 	var err error
 	s.store = s.openStore()
-	if !s.pg {
-		if err := s.store.Migrate(ctx, false); err != nil {
-			s.t.Fatal(err)
-		}
-	}
 	driver, raw := "sqlite", "file:"+dsn+"?_pragma=busy_timeout(10000)&_time_format=sqlite&_timezone=UTC"
 	if s.pg {
 		driver, raw = "pgx", dsn

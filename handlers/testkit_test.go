@@ -200,7 +200,7 @@ func migrateOnce(ctx context.Context, dsn string) error {
 	return s.Close()
 }
 
-func testDatabase(t *testing.T, engine models.Dialect) string {
+func testDatabase(t testing.TB, engine models.Dialect) string {
 	t.Helper()
 	if engine == models.Postgres {
 		return pgTemplate.New(t)

@@ -248,7 +248,9 @@ func (r *recorder) done(k *work, rest *models.Batch, began time.Duration) {
 		k.batch, k.renewed, k.valid = rest, began, began+models.LeaseTime-leaseMargin
 		k.flushed = l.w.sinceStart()
 		freed = min(settled, k.size-1) // at least the one that is open
-		if k.open == 0 {
+		// While stopping nobody asks again for what came to its end meanwhile: it would be
+		// handed back as if it had not been sent.
+		if k.open == 0 || k.unrecorded > 0 && l.w.phase.Load() >= settling {
 			k.queueLocked()
 		}
 	}

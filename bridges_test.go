@@ -57,7 +57,7 @@ func TestAllBridges(t *testing.T) {
 		t.Skip("sends thousands of requests")
 	}
 	t.Parallel()
-	n := fromEnv("HONGYAN_REQUESTS", 2000)
+	n := fromEnv("HONGYAN_REQUESTS", 1000)
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()

@@ -72,6 +72,7 @@ type Config struct {
 	SandboxCA   string
 
 	GCPercent   int
+	Processors  int // GOMAXPROCS
 	MemoryLimit int64 // bytes; math.MaxInt64 is none
 
 	dump []setting
@@ -166,6 +167,8 @@ func options() []option {
 			shutdownTimeout},
 		{"GOGC", "number", "400", false, "Go's garbage collection target in per cent. 400 spends memory for a fifth less CPU per push; GOMEMLIMIT bounds it.",
 			number(func(c *Config) *int { return &c.GCPercent }, 10, 10_000)},
+		{"GOMAXPROCS", "number", "", false, "How much Go runs at the same time. Empty: six more than the processors, so that the system and not Go shares them out between a long query or a copy and a short request; where a container's CPU limit counts, what that allows.",
+			number(func(c *Config) *int { return &c.Processors }, 1, 1024)},
 		{"GOMEMLIMIT", "size", "", false, "Memory above which garbage is collected harder, in Go's own units (512MiB, 2GiB), or off. Empty: 60 % of what the machine or container has.",
 			memoryLimit},
 	}
@@ -207,6 +210,9 @@ func loadConfig(env lookup) (Config, error) {
 		if r.Database != "" && !isPostgres(r.Database) && !filepath.IsAbs(r.Database) {
 			c.Regions[i].Database = filepath.Join(c.DataDir, r.Database)
 		}
+	}
+	if c.Processors == 0 {
+		c.Processors = defaultProcessors()
 	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = defaultMemoryLimit()

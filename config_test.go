@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,9 @@ func TestConfigDefaults(t *testing.T) {
 	if c.MemoryLimit < 64<<20 {
 		t.Errorf("MemoryLimit = %d", c.MemoryLimit)
 	}
+	if n := runtime.NumCPU(); c.Processors > n && c.Processors != n+spareProcessors || c.Processors < 1 {
+		t.Errorf("Processors = %d of %d", c.Processors, n)
+	}
 }
 
 func TestConfigValues(t *testing.T) {
@@ -63,7 +67,7 @@ func TestConfigValues(t *testing.T) {
 		"LISTEN": "127.0.0.1:0", "METRICS_LISTEN": ":9464", "PUBLIC_URL": "https://push.example.com/",
 		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "OUTBOUND_ALLOW": "10.9.8.7/16", "DATABASE_URL": "postgres://u:pw@db/hongyan", "ROLE": "Worker",
 		"SECRET_KEY_FILE": keyFile, "MIGRATE": "check", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
-		"RETENTION_DAYS": "7", "DISK_MIN_FREE": "2GiB", "SHUTDOWN_TIMEOUT": "5s", "GOGC": "100", "GOMEMLIMIT": "1GiB", "SANDBOX": "off",
+		"RETENTION_DAYS": "7", "DISK_MIN_FREE": "2GiB", "SHUTDOWN_TIMEOUT": "5s", "GOGC": "100", "GOMAXPROCS": "3", "GOMEMLIMIT": "1GiB", "SANDBOX": "off",
 		"REGIONS": `[{"id":"cn","zh":"中国","en":"China","prefix":4,"public_url":"https://cn.example.com","database_url":"postgres://u:pw@cn/x"}]`,
 	}))
 	if err != nil {
@@ -81,7 +85,7 @@ func TestConfigValues(t *testing.T) {
 	if len(c.Outbound) != 1 || c.Outbound[0].String() != "10.9.0.0/16" {
 		t.Errorf("Outbound = %v", c.Outbound)
 	}
-	if c.DiskMinFree != 2<<30 || c.MemoryLimit != 1<<30 || c.GCPercent != 100 || c.Retention != 7*24*time.Hour {
+	if c.DiskMinFree != 2<<30 || c.MemoryLimit != 1<<30 || c.GCPercent != 100 || c.Processors != 3 || c.Retention != 7*24*time.Hour {
 		t.Errorf("unexpected: %+v", c)
 	}
 	regions, err := loadConfig(env(map[string]string{"DATA_DIR": "/srv/h", "REGIONS": `[{"id":"cn","zh":"中国","en":"China","prefix":4,"database_url":"cn.db"}]`, "GOMEMLIMIT": "off"}))
@@ -102,7 +106,7 @@ func TestConfigAllProblemsAtOnce(t *testing.T) {
 		"DATABASE_URL": "mysql://u:hunter2@db/x", "DATABASE_MAX_CONNS": "-1", "ROLE": "boss", "SECRET_KEY": "hunter2",
 		"REGIONS": `[{"id":"a","zh":"a","en":"a"}]`, "MIGRATE": "maybe", "RETENTION_DAYS": "0", "DISK_MIN_FREE": "much",
 		"SANDBOX": "yes", "SANDBOX_APNS_ADDR": "x", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "SHUTDOWN_TIMEOUT": "0s",
-		"GOGC": "off", "GOMEMLIMIT": "1MB",
+		"GOGC": "off", "GOMAXPROCS": "0", "GOMEMLIMIT": "1MB",
 	}
 	_, err := loadConfig(env(wrong))
 	var bad *configError

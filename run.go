@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ func serveCommand(ctx context.Context, call invocation) error {
 		fmt.Fprint(call.out, cfg.Dump())
 		return nil
 	}
+	runtime.GOMAXPROCS(cfg.Processors)
 	debug.SetGCPercent(cfg.GCPercent)
 	debug.SetMemoryLimit(cfg.MemoryLimit)
 	return run(ctx, cfg, console{out: call.out, log: newLogger(cfg, call.err)})

@@ -64,11 +64,13 @@ type settings struct {
 	postgres string
 }
 
-// GOGC of the measurements: the bare loop runs as Go programs do, the product as
-// its own default has it (config.go).
+// GOGC of the measurements, and how much more than the processors GOMAXPROCS is: the
+// bare loop runs as Go programs do, the product as its own defaults have it (config.go,
+// config_values.go).
 const (
-	gogcBare = 100
-	gogcOurs = 400
+	gogcBare  = 100
+	gogcOurs  = 400
+	spareOurs = 6
 )
 
 // inFlight is how many goroutines push in the loops without a database.
@@ -96,13 +98,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.match, err = regexp.Compile(*match); err != nil {
 		return err
 	}
-	b := &bench{settings: o, out: out, span: time.Duration(o.seconds * float64(time.Second)), values: map[string][]sample{}}
+	b := &bench{settings: o, out: out, processors: runtime.GOMAXPROCS(0), span: time.Duration(o.seconds * float64(time.Second)), values: map[string][]sample{}}
 	defer b.close()
 	if err := b.open(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%d processors, %s, GOGC %d for the bare loop and %d for everything else, %d rounds of %v each\n",
-		runtime.GOMAXPROCS(0), runtime.Version(), gogcBare, gogcOurs, o.rounds, b.span)
+		b.processors, runtime.Version(), gogcBare, gogcOurs, o.rounds, b.span)
 	stop, err := profileTo(o.profile)
 	if err != nil {
 		return err
@@ -140,6 +142,7 @@ func profileTo(file string) (stop func(), err error) {
 
 // bench is one run.
 type bench struct {
+	processors int // as Go counts them
 	settings
 	out    io.Writer
 	span   time.Duration
@@ -207,6 +210,11 @@ func (b *bench) measure(name string, gogc int, f func(span time.Duration) (sampl
 	if name != "bare" && !b.match.MatchString(name) {
 		return nil
 	}
+	procs := b.processors
+	if name != "bare" {
+		procs += spareOurs
+	}
+	runtime.GOMAXPROCS(procs)
 	debug.SetGCPercent(gogc)
 	debug.FreeOSMemory()
 	s, err := f(b.span)

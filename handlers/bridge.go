@@ -9,8 +9,9 @@
 //	POST /im/{secret}/{path}
 //	  secret → IM app (404)  ·  address allow-list (403)  ·  body, gzip (413, 400)
 //	  parse → messages, and what was dropped and why
-//	  tokens → devices: alive, dead or unknown (bridge_tokens.go)
+//	  join → what other requests told: who is offline, who is in a group (joiner)
 //	  no authorization → the protocol's answer, nothing stored
+//	  tokens → devices: alive, dead or unknown (bridge_tokens.go)
 //	  Store.Accept → committed, or 503
 //	  the protocol's answer
 //

@@ -112,12 +112,12 @@ const (
 	pgClaim = `UPDATE batches b SET owner = $1, lease_until = clock_timestamp() + $2::bigint * interval '1 microsecond',
 			generation = b.generation + 1
 		FROM (SELECT id FROM batches
-			WHERE %s AND due_at IS NOT NULL AND (lease_until IS NULL OR lease_until < clock_timestamp())
+			WHERE due_at <= $3 %s AND (lease_until IS NULL OR lease_until < clock_timestamp())
 			ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) c
 		WHERE b.id = c.id
 		RETURNING b.id, b.generation, b.credential_id, b.due_at, b.payload`
 	liteClaimable = `SELECT id, generation + 1, credential_id, due_at, payload FROM batches
-		WHERE %s AND due_at IS NOT NULL AND (lease_until IS NULL OR lease_until < ?) ORDER BY due_at, id LIMIT ?`
+		WHERE due_at <= ? %s AND (lease_until IS NULL OR lease_until < ?) ORDER BY due_at, id LIMIT ?`
 )
 
 // ClaimDue takes up to limit batches that are due and that nobody holds, for
@@ -127,39 +127,18 @@ const (
 //
 // What was put off for one of the credentials in except stays where it is.
 func (d *DB) ClaimDue(ctx context.Context, owner string, lease time.Duration, limit int, except ...int64) ([]*Batch, error) {
-	return d.claim(ctx, "due_at <= ", d.Now(), owner, lease, limit, except...)
-}
-
-// ClaimBatch takes one batch. NotFound when it is gone, held or paused.
-func (d *DB) ClaimBatch(ctx context.Context, owner string, lease time.Duration, id int64) (*Batch, error) {
-	bs, err := d.claim(ctx, "id = ", id, owner, lease, 1)
-	if err != nil {
-		return nil, err
-	}
-	if len(bs) == 0 {
-		return nil, notFound("batch")
-	}
-	return bs[0], nil
-}
-
-type claimed struct {
-	*Batch
-	payload []byte
-}
-
-func (d *DB) claim(ctx context.Context, cond string, arg any, owner string, lease time.Duration, limit int, except ...int64) ([]*Batch, error) {
 	var got []claimed
 	var err error
-	switch {
+	switch now := d.Now(); {
 	case d.Dialect == Postgres && len(except) == 0:
-		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, cond+"$3"), owner, lease.Microseconds(), arg, limit)
+		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, ""), owner, lease.Microseconds(), now, limit)
 	case d.Dialect == Postgres:
-		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, cond+"$3 AND credential_id <> ALL($5)"), owner, lease.Microseconds(), arg, limit, except)
+		got, err = d.claimPostgres(ctx, fmt.Sprintf(pgClaim, "AND credential_id <> ALL($5)"), owner, lease.Microseconds(), now, limit, except)
+	case len(except) == 0:
+		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, ""), []any{now}, owner, lease, limit)
 	default:
-		if cond += "?"; len(except) > 0 {
-			cond += " AND credential_id NOT IN (" + marks(len(except)) + ")"
-		}
-		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, cond), idArgs(except, arg), owner, lease, limit)
+		but := "AND credential_id NOT IN (" + marks(len(except)) + ")"
+		got, err = d.claimSQLite(ctx, fmt.Sprintf(liteClaimable, but), idArgs(except, now), owner, lease, limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("models: claim: %w", err)
@@ -179,6 +158,11 @@ func (d *DB) claim(ctx context.Context, cond string, arg any, owner string, leas
 		return int(a.ID - b.ID)
 	})
 	return out, nil
+}
+
+type claimed struct {
+	*Batch
+	payload []byte
 }
 
 func (d *DB) claimPostgres(ctx context.Context, q string, args ...any) ([]claimed, error) {

@@ -37,8 +37,8 @@ func TestClaimRenewExpire(t *testing.T) {
 		if two := claimAll(t, s.DB, "b"); len(two) != 1 || two[0].Items[0].Message.SourceID != "2" {
 			t.Fatalf("second owner claimed %v, want only the free batch", two)
 		}
-		if _, err := s.ClaimBatch(ctx, "b", LeaseTime, one[0].ID); KindOf(err) != NotFound {
-			t.Errorf("claim of a held batch: %v, want not found", err)
+		if held := claimAll(t, s.DB, "b"); len(held) != 0 {
+			t.Errorf("claimed %v, which others hold", held)
 		}
 		held, err := s.RenewLeases(ctx, "a", []int64{one[0].ID, one[0].ID + 1, 999}, LeaseTime)
 		if err != nil || !slices.Equal(held, []int64{one[0].ID}) {
@@ -46,9 +46,9 @@ func TestClaimRenewExpire(t *testing.T) {
 		}
 
 		expireLeases(t, s.DB)
-		again, err := s.ClaimBatch(ctx, "b", LeaseTime, one[0].ID)
-		if err != nil || again.Generation != 3 {
-			t.Fatalf("claim after expiry: %+v %v, want generation 3", again, err)
+		again, err := s.ClaimDue(ctx, "b", LeaseTime, 1)
+		if err != nil || len(again) != 1 || again[0].ID != one[0].ID || again[0].Generation != 3 {
+			t.Fatalf("claim after expiry: %+v %v, want generation 3 of the older", again, err)
 		}
 		if held, err := s.RenewLeases(ctx, "a", []int64{one[0].ID}, LeaseTime); err != nil || len(held) != 0 {
 			t.Errorf("the first owner renewed %v %v, want nothing", held, err)
@@ -78,9 +78,9 @@ func TestStaleRecordIsLost(t *testing.T) {
 		f.accept(t, message("2", "alice"))
 		stale := claimAll(t, s.DB, "a")
 		expireLeases(t, s.DB)
-		fresh, err := s.ClaimBatch(ctx, "a", LeaseTime, stale[0].ID) // even the same owner again
-		if err != nil {
-			t.Fatal(err)
+		fresh, err := s.ClaimDue(ctx, "a", LeaseTime, 1) // even the same owner again
+		if err != nil || len(fresh) != 1 || fresh[0].ID != stale[0].ID {
+			t.Fatal(fresh, err)
 		}
 		recs := []Recording{settled(stale[0], 7, StateFailed), settled(stale[1], 7, StateAccepted)}
 		recs[0].Rest = []Rest{{CredentialID: 3, Items: stale[0].Items}}
@@ -97,10 +97,10 @@ func TestStaleRecordIsLost(t *testing.T) {
 		if n := count(t, s.DB, "batches WHERE credential_id = 3"); n != 0 {
 			t.Errorf("%d batches split off by a stale owner", n)
 		}
-		if _, lost, err := s.Record(ctx, "b", []Recording{settled(fresh, 7, StateAccepted)}); err != nil || len(lost) != 1 {
+		if _, lost, err := s.Record(ctx, "b", []Recording{settled(fresh[0], 7, StateAccepted)}); err != nil || len(lost) != 1 {
 			t.Errorf("another owner recorded: lost %v %v", lost, err)
 		}
-		if _, lost, err := s.Record(ctx, "a", []Recording{settled(fresh, 7, StateAccepted)}); err != nil || len(lost) != 0 {
+		if _, lost, err := s.Record(ctx, "a", []Recording{settled(fresh[0], 7, StateAccepted)}); err != nil || len(lost) != 0 {
 			t.Errorf("the holder's record: lost %v %v", lost, err)
 		}
 		if n := count(t, s.DB, "batches"); n != 0 {

@@ -38,13 +38,11 @@ type SendConfig struct {
 	Platform         string
 	Package          string // Android package or Apple bundle id
 	Name             string // the product's, which phones may show
-	Deleted          bool   // never set here, where a deleted app is NotFound
 	Sandbox          bool   // only credentials of EnvironmentSandbox, through the simulators
 	Fanout           string
 	TextMode         string
 	Merge            time.Duration // 会话合并, 0 for off
 	HideKey          Secret        // hides conversations from the vendor, unless TextMode is TextFull
-	ContentDays      int           // how long the account keeps content; 0 wipes it once settled
 	Language         string        // of generic texts
 	Credentials      []SendCredential
 }
@@ -81,11 +79,10 @@ func (s *Store) SendConfig(ctx context.Context, appID int64) (*SendConfig, error
 func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, error) {
 	var app struct {
 		App
-		ContentDays int
 		Language    string
 		ProductName string
 	}
-	err := s.read(ctx).Raw(`SELECT a.*, c.content_days, c.language, p.name AS product_name
+	err := s.read(ctx).Raw(`SELECT a.*, c.language, p.name AS product_name
 		FROM apps a JOIN accounts c ON c.id = a.account_id JOIN products p ON p.id = a.product_id
 		WHERE a.id = ? AND a.deleted_at IS NULL`, appID).Take(&app).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
@@ -102,8 +99,7 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 	c := &SendConfig{
 		AppID: appID, AccountID: app.AccountID, Region: app.Region, Platform: app.Platform, Package: app.PackageName,
 		Name: app.ProductName, Sandbox: app.Sandbox, Fanout: app.Fanout, TextMode: app.TextMode,
-		Merge:       time.Duration(app.MergeSeconds) * time.Second,
-		ContentDays: app.ContentDays, Language: app.Language,
+		Merge: time.Duration(app.MergeSeconds) * time.Second, Language: app.Language,
 	}
 	if c.TextMode != TextFull {
 		if c.HideKey, err = s.hideKey(&app.App); err != nil {

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -36,17 +35,8 @@ type serviceAccount struct {
 	ClientEmail  string `json:"client_email"`
 }
 
-// NewServiceAccount makes a service account's file in the form of Google's, for a
-// project. tokenURI stands in it as Google's own address does in a real one.
-func NewServiceAccount(project, tokenURI string) ([]byte, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, fmt.Errorf("sandbox: service account: %w", err)
-	}
-	return ServiceAccount(project, tokenURI, key)
-}
-
-// ServiceAccount is NewServiceAccount with a given key.
+// ServiceAccount makes a service account's file in the form of Google's, for a project
+// and with a key. tokenURI stands in it as Google's own address does in a real one.
 func ServiceAccount(project, tokenURI string, key *rsa.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -2,9 +2,7 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +29,6 @@ const (
 	themeSystem = "system"
 	// keepPreferences is how long a browser keeps language and theme.
 	keepPreferences = 365 * 24 * time.Hour
-	tokenBytes      = 32
 	maxFlashes      = 3
 )
 
@@ -79,16 +76,6 @@ type Sessions interface {
 
 // ErrNoSession says that a token belongs to no live session.
 var ErrNoSession = errors.New("web: no session")
-
-// NewToken returns a random session token for SignIn and its hash for the database.
-func NewToken() (token string, hash TokenHash, err error) {
-	var raw [tokenBytes]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", hash, fmt.Errorf("web: session token: %w", err)
-	}
-	token = base64.RawURLEncoding.EncodeToString(raw[:])
-	return token, hashToken(token), nil
-}
 
 func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 

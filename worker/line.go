@@ -254,7 +254,7 @@ func (l *line) refresh(ctx context.Context) {
 func (l *line) learnLocked(cfg *models.SendConfig) {
 	l.gone, l.paused, l.replaced = true, false, false
 	for i := range cfg.Credentials {
-		if c := &cfg.Credentials[i]; c.ID == l.cred.ID && cfg.Sandbox == l.box && !cfg.Deleted {
+		if c := &cfg.Credentials[i]; c.ID == l.cred.ID && cfg.Sandbox == l.box {
 			// A newer revision gets a line of its own; what is queued here goes out with
 			// the old one, and is looked up anew if the vendor refuses it.
 			l.gone, l.paused = false, c.Revision == l.cred.Revision && c.Paused

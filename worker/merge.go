@@ -2,7 +2,6 @@ package worker
 
 import (
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -126,7 +125,7 @@ func mergedText(text string, count int, language string) string {
 		return text
 	}
 	n := strconv.Itoa(count)
-	if strings.HasPrefix(language, "en") {
+	if models.IsEnglish(language) {
 		return "[" + n + "] " + text
 	}
 	return "[" + n + "条] " + text

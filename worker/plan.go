@@ -71,9 +71,6 @@ func (l *lane) settings(ctx context.Context, works []*work) (*findings, error) {
 			if err != nil && models.KindOf(err) != models.NotFound {
 				last, f.failed[id] = err, true
 			}
-			if cfg != nil && cfg.Deleted {
-				cfg = nil
-			}
 			f.apps[id] = cfg
 		}
 	}

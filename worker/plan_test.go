@@ -18,6 +18,7 @@ func TestEndsWithoutSending(t *testing.T) {
 		name   string
 		device func(*models.Reach) // nil: no device
 		cfg    func(*models.SendConfig)
+		gone   bool // the app
 		item   func(*models.Item)
 		id     int64 // the device of the record
 		state  string
@@ -40,7 +41,7 @@ func TestEndsWithoutSending(t *testing.T) {
 			state: models.StateFailed, reason: models.ReasonNoCredential, metric: models.MetricFailed},
 		{name: "expired before", device: func(*models.Reach) {}, state: models.StateExpired, reason: models.ReasonExpired, metric: models.MetricExpired,
 			item: func(it *models.Item) { it.Message.ExpiresAt = time.Now() }},
-		{name: "app deleted", device: func(*models.Reach) {}, cfg: func(c *models.SendConfig) { c.Deleted = true },
+		{name: "app deleted", device: func(*models.Reach) {}, gone: true,
 			state: models.StateFailed, reason: models.ReasonAppGone, metric: models.MetricFailed},
 		{name: "test push to a foreign device", device: func(x *models.Reach) { x.Device.AppID = 9 },
 			item:  func(it *models.Item) { it.DeviceID, it.Message.Account = 1, "" },
@@ -57,6 +58,7 @@ func TestEndsWithoutSending(t *testing.T) {
 				if c.cfg != nil {
 					c.cfg(&r.control.cfg)
 				}
+				r.control.gone = c.gone
 				r.start()
 				m := r.message("alice")
 				if c.item != nil {

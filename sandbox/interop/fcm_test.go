@@ -1,6 +1,8 @@
 package interop_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -33,19 +35,25 @@ type fcmOutcome struct {
 
 func fcmToken(n int) string { return fmt.Sprintf("d%07d:APA91b%s", n, strings.Repeat("y", 100)) }
 
+// serviceAccount makes an account's file with a key of its own.
+func serviceAccount(t *testing.T) []byte {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := sandbox.ServiceAccount("hongyan-demo", "https://oauth2.googleapis.com/token", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // firebase-admin, Google's own SDK, understands the FCM simulator: tokens, messages, dry
 // runs and what each refusal means. It goes over HTTP/1.1, because in its HTTP/2 it
 // writes the scheme as "https:", which Google's servers forgive and Go's do not.
 func TestFirebaseAdmin(t *testing.T) {
 	install(t)
-	file, err := sandbox.NewServiceAccount("hongyan-demo", "https://oauth2.googleapis.com/token")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := sandbox.NewServiceAccount("hongyan-demo", "https://oauth2.googleapis.com/token")
-	if err != nil {
-		t.Fatal(err)
-	}
+	file, stranger := serviceAccount(t), serviceAccount(t)
 	accounts := &sandbox.MemoryAccounts{}
 	accounts.Add(sandbox.Account{ID: "hongyan-demo", Fields: map[string]string{"service_account": string(file)}})
 	inbox := sandbox.NewMemory(1000)

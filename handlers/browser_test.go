@@ -14,6 +14,7 @@ import (
 // both themes nor on a phone, nothing is refused by the policy, and no page scrolls
 // sideways at 320 px.
 func TestPagesInTheBrowser(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, models.SQLite, func(d *Deps) { d.PublicURL = "" })
 	server := httptest.NewServer(s.Web)
 	defer server.Close()

@@ -72,6 +72,7 @@ func channelSite(t *testing.T) (s *site, owner models.Actor, paths map[string]st
 // The vendor channels in a real browser, empty and in each state, with every form: axe
 // finds nothing, the browser refuses nothing, nothing runs out of the page.
 func TestChannelsInTheBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}

@@ -147,6 +147,7 @@ const standIn = `
 // another origin: it fetches the key, registers, and the message that reaches the
 // simulator makes the service worker show a notification and report it.
 func TestWebSampleInTheBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}

@@ -14,6 +14,7 @@ import (
 
 // The sample code of every language in a real browser, as every page.
 func TestClientSamplesInTheBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}
@@ -39,6 +40,7 @@ func TestClientSamplesInTheBrowser(t *testing.T) {
 
 // The warning before a test push that would be cut.
 func TestTestPushInTheBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}

@@ -65,6 +65,7 @@ func configSite(t *testing.T) (s *site, owner models.Actor, paths map[string]str
 // Every page, in both themes and languages, on a desk and in a hand: axe finds
 // nothing, the browser refuses nothing, nothing runs out of the page.
 func TestConfigInTheBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}

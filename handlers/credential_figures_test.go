@@ -135,9 +135,12 @@ func TestCredentialFigures(t *testing.T) {
 		read.Get(config).Link(list).HasNot("登记好以后")
 		read.Get(list).Has("u1")
 
-		// Other keys are another app at the vendor: the rest is over, and it says so.
+		// With another secret the rest is over, and it says so; with another app at the
+		// vendor the figures begin anew.
 		other := map[string]string{"app_secret": "xmOther5f1c0de9aa=="}
-		v.Submit(base+"/credentials/xm/new", channelForm(other)...).To(config).Has("等待的消息马上续发", "还没有发送").HasNot("配额已用完", "1,234")
+		v.Submit(base+"/credentials/xm/new", channelForm(other)...).To(config).Has("等待的消息马上续发", "1,234 条已发送").HasNot("配额已用完")
+		other["app_id"] = "9" + values[push.Xiaomi]["app_id"]
+		v.Submit(base+"/credentials/xm/new", channelForm(other, "daily_quota", "40,000")...).To(config).Has("还没有发送", "剩约 40,000 / 40,000").HasNot("1,234")
 
 		// Of two keys of one channel each has figures of its own.
 		save(push.Vivo, "daily_quota", "2,000")

@@ -161,14 +161,14 @@ func TestSyncEndsRest(t *testing.T) {
 	})
 }
 
-// fillFigures makes a database of some size: hours of 200 credentials' tallies, in two
-// slots, and batches.
+// fillFigures makes a database of some size: hours of 200 credentials' tallies, and
+// batches.
 func fillFigures(t *testing.T, s *Store, app int64) {
 	t.Helper()
-	exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 72),
+	exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 48),
 		k (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < 199)
 		INSERT INTO credential_tallies (app_id, credential_id, hour, slot, accepted, failed)
-		SELECT CAST(? AS bigint), CAST(? AS bigint) + k.i, CAST(? AS bigint) - h.i, s.i, 3, s.i FROM h, k, (SELECT 0 AS i UNION ALL SELECT 1) s`,
+		SELECT CAST(? AS bigint), CAST(? AS bigint) + k.i, CAST(? AS bigint) - h.i, 0, 6, 1 FROM h, k`,
 		app, int64(5000), HourOf(s.Now()))
 	exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 5000)
 		INSERT INTO batches (credential_id, app_id, count, payload, expires_at, created_at)

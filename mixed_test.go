@@ -301,6 +301,14 @@ func (m *mixed) counted(a *channelApp, g *mixedFigures) {
 		have.Failed != want.Failed || have.Skipped != want.Skipped || have.Expired != 0 {
 		m.t.Errorf("%s counts %+v, want %+v", a.channel, have, want)
 	}
+	if a.channel == mixedPaused {
+		return // other keys, whose figures began anew
+	}
+	accepted := 0
+	query(m.t, m.database, fmt.Sprintf(`SELECT coalesce(sum(accepted), 0) FROM credential_tallies WHERE app_id = %d`, a.app), one(&accepted))
+	if accepted != g.accepted {
+		m.t.Errorf("%s: %d accepted by the credential's tallies, want %d", a.channel, accepted, g.accepted)
+	}
 }
 
 // retired looks that the dead tokens, and no others, are retired.

@@ -254,16 +254,18 @@ func (w *witness) checkRecords(t *testing.T, tr *traffic) {
 				t.Errorf("message %s is recorded as accepted and never arrived", message)
 			}
 		}
-		var messages, batches, counted, planned, accepted int
+		var messages, batches, counted, planned, accepted, tallied int
 		err = cmp.Or(
 			db.QueryRow(`SELECT count(*) FROM messages`).Scan(&messages),
 			db.QueryRow(`SELECT count(*) FROM batches`).Scan(&batches),
 			db.QueryRow(`SELECT coalesce(sum(n), 0) FROM counters WHERE metric = 'messages'`).Scan(&counted),
 			db.QueryRow(`SELECT coalesce(sum(n), 0) FROM counters WHERE metric = 'planned'`).Scan(&planned),
 			db.QueryRow(`SELECT coalesce(sum(n), 0) FROM counters WHERE metric = 'accepted'`).Scan(&accepted),
+			db.QueryRow(`SELECT coalesce(sum(accepted), 0) FROM credential_tallies`).Scan(&tallied),
 		)
-		if n := len(states); batches != 0 || messages != n || counted != n || planned != n || accepted != n {
-			t.Errorf("%d messages, %d of them with deliveries, %d batches left; counted %d messages, %d planned, %d accepted", messages, n, batches, counted, planned, accepted)
+		if n := len(states); batches != 0 || messages != n || counted != n || planned != n || accepted != n || tallied != n {
+			t.Errorf("%d messages, %d of them with deliveries, %d batches left; counted %d messages, %d planned, %d accepted, %d by credentials",
+				messages, n, batches, counted, planned, accepted, tallied)
 		}
 		return err
 	})

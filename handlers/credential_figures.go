@@ -29,8 +29,7 @@ const quotaLow = 10
 // all of them.
 type figures struct {
 	clock   clock
-	tallies map[models.ChannelKey][]models.Tally
-	shared  map[models.ChannelKey]int // how many credentials a tally is of
+	tallies map[int64][]models.Tally // by credential, each in the order of since
 	waiting map[int64]int64
 	base    string // of the app's addresses
 }
@@ -40,60 +39,46 @@ func vendorsMidnight(now time.Time) time.Time {
 	return now.Add(push.UntilMidnight(now)).Add(-24 * time.Hour).Truncate(time.Hour)
 }
 
-func keyOf(r *models.Credential) models.ChannelKey {
-	return models.ChannelKey{Channel: r.Channel, Sandbox: r.Environment == models.EnvironmentSandbox}
-}
-
 // figures reads what is known of an app's credentials.
 func (h *console) figures(ctx context.Context, k clock, p appPage, rows []models.Credential) (*figures, error) {
-	f := &figures{clock: k, shared: map[models.ChannelKey]int{}, base: p.Base}
+	f := &figures{clock: k, base: p.Base}
 	ids := make([]int64, len(rows))
 	for i := range rows {
 		ids[i] = rows[i].ID
-		f.shared[keyOf(&rows[i])]++
 	}
 	var since [sinceCount]time.Time
 	since[sinceToday], since[sinceDay] = k.midnight(0), k.now.Add(-24*time.Hour)
 	since[sinceVendors] = vendorsMidnight(k.now)
 	var err error
-	if f.tallies, err = h.Store.ChannelTallies(ctx, p.Scope, since[:]...); err != nil {
+	if f.tallies, err = h.Store.CredentialTallies(ctx, p.Scope, ids, since[:]...); err != nil {
 		return nil, err
 	}
 	f.waiting, err = h.Store.CredentialsWaiting(ctx, p.Scope, ids)
 	return f, err
 }
 
-// tally is how a credential's sends ended since a moment. all says that others of its
-// channel are in it, because counters know channels alone.
-func (f *figures) tally(r *models.Credential, since int) (t models.Tally, all bool) {
-	k := keyOf(r)
-	if list := f.tallies[k]; list != nil {
+// tally is how a credential's sends ended since a moment.
+func (f *figures) tally(r *models.Credential, since int) (t models.Tally) {
+	if list := f.tallies[r.ID]; list != nil {
 		t = list[since]
 	}
-	return t, f.shared[k] > 1
+	return t
 }
 
 // facts are the lines of a card about what the credential did.
 func (f *figures) facts(ctx context.Context, r *models.Credential, fact func(key, value string)) {
-	together := func(words string, all bool) string {
-		if all {
-			return locale.T(ctx, "channel.together", "Figures", words)
-		}
-		return words
-	}
-	today, all := f.tally(r, sinceToday)
 	words := locale.T(ctx, "channel.today_none")
-	if today != (models.Tally{}) {
-		words = together(locale.T(ctx, "channel.today_span", "Accepted", thousands(today.Accepted), "Failed", thousands(today.Failed)), all)
+	if today := f.tally(r, sinceToday); today != (models.Tally{}) {
+		words = locale.T(ctx, "channel.today_span", "Accepted", thousands(today.Accepted), "Failed", thousands(today.Failed))
 	}
 	fact("channel.today", words)
-	day, all := f.tally(r, sinceDay)
+	day := f.tally(r, sinceDay)
 	words = locale.T(ctx, "channel.success_unknown")
 	if tried := day.Accepted + day.Failed; tried > 0 {
-		words = together(locale.T(ctx, "channel.success_span", "Share", percent(day.Accepted, tried), "Accepted", thousands(day.Accepted), "Tried", thousands(tried)), all)
+		words = locale.T(ctx, "channel.success_span", "Share", percent(day.Accepted, tried), "Accepted", thousands(day.Accepted), "Tried", thousands(tried))
 	}
 	fact("channel.success", words)
-	if dailyQuota(r.Channel) && !keyOf(r).Sandbox {
+	if hasQuota(r) {
 		fact("channel.quota", f.quota(r).words(ctx))
 	}
 }
@@ -122,6 +107,11 @@ func dailyQuota(channel string) bool {
 	return true
 }
 
+// hasQuota reports whether a credential's day is limited: simulators limit nothing.
+func hasQuota(r *models.Credential) bool {
+	return dailyQuota(r.Channel) && r.Environment != models.EnvironmentSandbox
+}
+
 // quota is what is left of a credential's day.
 type quota struct {
 	limit, left int64
@@ -131,16 +121,13 @@ type quota struct {
 }
 
 func (f *figures) quota(r *models.Credential) quota {
-	used, all := f.tally(r, sinceVendors)
 	switch {
 	case r.RestUntil != nil && r.RestUntil.After(f.clock.now):
 		return quota{from: "channel.quota_out", until: f.clock.Short(*r.RestUntil)}
 	case r.QuotaAt != nil && r.QuotaLimit > 0 && !r.QuotaAt.Before(vendorsMidnight(f.clock.now)):
 		return quota{limit: r.QuotaLimit, left: max(r.QuotaLimit-r.QuotaUsed, 0), from: "channel.quota_vendor", at: f.clock.Short(*r.QuotaAt)}
-	case r.DailyQuota > 0 && all:
-		return quota{from: "channel.quota_shared"}
 	case r.DailyQuota > 0:
-		return quota{limit: r.DailyQuota, left: max(r.DailyQuota-used.Accepted, 0), from: "channel.quota_entered"}
+		return quota{limit: r.DailyQuota, left: max(r.DailyQuota-f.tally(r, sinceVendors).Accepted, 0), from: "channel.quota_entered"}
 	}
 	return quota{from: "channel.quota_unknown"}
 }
@@ -171,7 +158,7 @@ func (f *figures) state(ctx context.Context, r *models.Credential, card *views.C
 		card.Queue = &q
 		return
 	}
-	if q := f.quota(r); card.Tone == c.OK && dailyQuota(r.Channel) && !keyOf(r).Sandbox && q.low() {
+	if q := f.quota(r); card.Tone == c.OK && hasQuota(r) && q.low() {
 		card.Tone, card.State, card.StateIcon = c.Warn, locale.T(ctx, "channel.quota_low"), "alert-triangle"
 		card.Low = locale.T(ctx, "channel.quota_low_text", "Left", thousands(q.left))
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 // parked records that messages for accounts wait for a credential: out its quota until
-// then, or, with a zero time, for its repair. It counts accepted and failed sends of
-// the channel with them.
+// then, or, with a zero time, for its repair. It counts accepted and failed sends
+// through the credential with them.
 func parked(t *testing.T, s *site, app models.App, k models.Credential, until time.Time, accepted, failed int64, accounts ...string) {
 	t.Helper()
 	ctx := t.Context()
@@ -46,15 +46,12 @@ func parked(t *testing.T, s *site, app models.App, k models.Credential, until ti
 				State: models.StatePending, Reason: reason, At: s.Clock.Now(), ResolvedAt: s.Clock.Now(),
 			})
 			rest.Items = append(rest.Items, item)
-			count := models.Count{AppID: app.ID, PlanID: m.PlanID, Hour: m.Hour(), Channel: k.Channel}
-			for metric, n := range map[string]int64{models.MetricAccepted: accepted, models.MetricFailed: failed} {
-				count.Metric, count.N = metric, n
-				rec.Counters = append(rec.Counters, count)
-			}
-			accepted, failed = 0, 0
 		}
 		if len(rest.Items) > 0 {
 			rec.Rest = append(rec.Rest, rest)
+			key := models.TallyKey{AppID: app.ID, CredentialID: k.ID, Hour: models.HourOf(s.Clock.Now())}
+			rec.Tallies = map[models.TallyKey]models.Tally{key: {Accepted: accepted, Failed: failed}}
+			accepted, failed = 0, 0
 		}
 		recs = append(recs, rec)
 	}
@@ -138,17 +135,29 @@ func TestCredentialFigures(t *testing.T) {
 		read.Get(config).Link(list).HasNot("登记好以后")
 		read.Get(list).Has("u1")
 
-		// Other keys are another app at the vendor: the rest is over, and it says so.
+		// With another secret the rest is over, and it says so; with another app at the
+		// vendor the figures begin anew.
 		other := map[string]string{"app_secret": "xmOther5f1c0de9aa=="}
-		v.Submit(base+"/credentials/xm/new", channelForm(other)...).To(config).Has("等待的消息马上续发").HasNot("配额已用完")
+		v.Submit(base+"/credentials/xm/new", channelForm(other)...).To(config).Has("等待的消息马上续发", "1,234 条已发送").HasNot("配额已用完")
+		other["app_id"] = "9" + values[push.Xiaomi]["app_id"]
+		v.Submit(base+"/credentials/xm/new", channelForm(other, "daily_quota", "40,000")...).To(config).Has("还没有发送", "剩约 40,000 / 40,000").HasNot("1,234")
 
-		// Two keys of one channel are counted together, which they say.
-		save(push.Vivo)
+		// Of two keys of one channel each has figures of its own.
+		save(push.Vivo, "daily_quota", "2,000")
 		vivo, _ := s.channelRow(owner, own, push.Vivo, "")
 		v.Submit(base+"/credentials/vivo/new?more=1", channelForm(values[push.Vivo], "package_name", "cn.lanxun.p1", "daily_quota", "100")...).To(config)
 		handOver(t, s, in, "u3")
 		parked(t, s, app, vivo, time.Time{}, 10, 0, "u3")
-		v.Get(config).Has("10 条已发送，0 条失败（同通道的多组凭证合计）", "剩余未知：多组凭证的发送量合在一起统计")
+		pkg, _ := s.channelRow(owner, own, push.Vivo, "cn.lanxun.p1")
+		handOver(t, s, in, "u4")
+		parked(t, s, app, pkg, s.Clock.Now().Add(time.Minute), 95, 5, "u4")
+		v.Get(config).Has(
+			"10 条已发送，0 条失败", "100%（10 / 10 条被厂商接受）", "剩约 1,990 / 2,000（按这组凭证今天的发送量）",
+			"95 条已发送，5 条失败", "95.0%（95 / 100 条被厂商接受）", "剩约 5 / 100（按这组凭证今天的发送量）",
+		)
+		s.Clock.Advance(25 * time.Hour)
+		v = s.Login(owner)
+		v.Get(config).Has("剩约 2,000 / 2,000", "剩约 100 / 100").HasNot("10 条已发送", "95 条已发送", "被厂商接受")
 		if _, err := s.Store.PauseCredential(t.Context(), vivo.ID, vivo.Revision, "10002", "x"); err != nil {
 			t.Fatal(err)
 		}

@@ -250,6 +250,7 @@ func credentialInputs(spec push.Spec, fields map[string]string, info push.Creden
 	for _, e := range info.Environments {
 		out = append(out, models.CredentialInput{
 			Channel: string(spec.Channel), Environment: string(e), Kind: info.Kind, Fields: fields, Info: facts, NotAfter: ends,
+			SameApp: true, // its bundle id stays, whatever the key
 		})
 	}
 	return out

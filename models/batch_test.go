@@ -94,6 +94,9 @@ func TestStaleRecordIsLost(t *testing.T) {
 		if n := counter(t, s.DB, MetricAccepted) + counter(t, s.DB, MetricFailed); n != 1 {
 			t.Errorf("counted %d, want 1", n)
 		}
+		if n := tallied(t, s.DB, 3); n != (Tally{Accepted: 1}) {
+			t.Errorf("the credential's tally is %+v", n)
+		}
 		if n := count(t, s.DB, "batches WHERE credential_id = 3"); n != 0 {
 			t.Errorf("%d batches split off by a stale owner", n)
 		}
@@ -109,9 +112,10 @@ func TestStaleRecordIsLost(t *testing.T) {
 	})
 }
 
-// settled is the recording of a batch whose every message reached one device.
+// settled is the recording of a batch whose every message reached one device through
+// credential 3.
 func settled(b *Batch, device int64, state string) Recording {
-	r := Recording{Batch: b}
+	r := Recording{Batch: b, Tallies: map[TallyKey]Tally{}}
 	for i := range b.Items {
 		m := &b.Items[i].Message
 		r.Deliveries = append(r.Deliveries, delivery(m, device, state))
@@ -119,6 +123,11 @@ func settled(b *Batch, device int64, state string) Recording {
 		r.Counters = append(r.Counters,
 			Count{AppID: m.AppID, PlanID: m.PlanID, Hour: m.Hour(), Channel: "apns", Metric: MetricPlanned, N: 1},
 			Count{AppID: m.AppID, PlanID: m.PlanID, Hour: m.Hour(), Channel: "apns", Metric: metric, N: 1})
+		one := Tally{Accepted: 1}
+		if state == StateFailed {
+			one = Tally{Failed: 1}
+		}
+		sumTallies(r.Tallies, map[TallyKey]Tally{{AppID: m.AppID, CredentialID: 3, Hour: m.Hour()}: one})
 	}
 	return r
 }

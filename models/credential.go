@@ -231,5 +231,6 @@ func (s *Store) DeleteCredential(ctx context.Context, who Actor, o CredentialOwn
 		return err
 	}
 	s.resumed(ctx, o, Credential{ID: c.ID}) // nothing holds its work any more
+	s.forgetTallies(ctx, o, c.ID)
 	return nil
 }

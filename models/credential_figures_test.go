@@ -161,16 +161,15 @@ func TestSyncEndsRest(t *testing.T) {
 	})
 }
 
-// fillFigures makes a database of some size: hours of counters for plans, and batches.
-func fillFigures(t *testing.T, s *Store, plans []int64, app int64) {
+// fillFigures makes a database of some size: hours of 200 credentials' tallies, and
+// batches.
+func fillFigures(t *testing.T, s *Store, app int64) {
 	t.Helper()
-	for _, plan := range plans {
-		exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 2000)
-			INSERT INTO counters (app_id, plan_id, hour, sandbox, channel, metric, reason, slot, n)
-			SELECT CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint) - i, ?, c.name, m.name, '', 0, 3
-			FROM h, (SELECT 'hw' AS name UNION ALL SELECT 'xm') c, (SELECT 'accepted' AS name UNION ALL SELECT 'failed' UNION ALL SELECT 'planned') m`,
-			app, plan, HourOf(s.Now()), false)
-	}
+	exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 48),
+		k (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < 199)
+		INSERT INTO credential_tallies (app_id, credential_id, hour, slot, accepted, failed)
+		SELECT CAST(? AS bigint), CAST(? AS bigint) + k.i, CAST(? AS bigint) - h.i, 0, 6, 1 FROM h, k`,
+		app, int64(5000), HourOf(s.Now()))
 	exec(t, s.DB, `WITH RECURSIVE h (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM h WHERE i < 5000)
 		INSERT INTO batches (credential_id, app_id, count, payload, expires_at, created_at)
 		SELECT CAST(? AS bigint) + i % 200, CAST(? AS bigint), 10, ?, CAST(? AS timestamp), CAST(? AS timestamp) FROM h`,
@@ -210,18 +209,16 @@ func TestCredentialFigures(t *testing.T) {
 	eachDB(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		w := newWorld(t, s, "main")
-		p, err := s.CreatePlan(ctx, w.main, w.android.ID, "节日", "")
-		must(t, err)
 		app, _, err := s.ScopeForApp(ctx, w.main, w.android.ID)
 		must(t, err)
-		fillFigures(t, s, []int64{0, p.ID}, w.android.ID)
-		fillFigures(t, s, []int64{0}, w.ios.ID) // another app's
+		fillFigures(t, s, w.android.ID)
+		fillFigures(t, s, w.ios.ID) // another app's
 
 		now := s.Now().Truncate(time.Hour)
-		got, err := s.ChannelTallies(ctx, app, now.Add(-5*time.Hour), now.Add(-90*time.Minute))
+		got, err := s.CredentialTallies(ctx, app, []int64{5001, 5002, 9}, now.Add(-5*time.Hour), now.Add(-90*time.Minute))
 		must(t, err)
-		want := []Tally{{30, 30}, {6, 6}}
-		if d := cmp.Diff(map[ChannelKey][]Tally{{"hw", false}: want, {"xm", false}: want}, got); d != "" {
+		want := []Tally{{30, 5}, {6, 1}}
+		if d := cmp.Diff(map[int64][]Tally{5001: want, 5002: want}, got); d != "" {
 			t.Errorf("(-want +got):\n%s", d)
 		}
 		waiting, err := s.CredentialsWaiting(ctx, app, []int64{5001, 5002, 9})
@@ -241,7 +238,7 @@ func TestCredentialFigures(t *testing.T) {
 			not  string
 		}{
 			"waiting": {selectWaiting, []any{ids, w.android.ID}, "batches_credential", "Seq Scan"},
-			"tallies": {selectTallies, []any{w.android.ID, []int64{0, p.ID}, HourOf(now) - 24, []string{MetricAccepted, MetricFailed}}, "plan_id", "Seq Scan"},
+			"tallies": {selectTallies, []any{w.android.ID, ids, HourOf(now) - 24}, "credential_id", "Seq Scan"},
 		} {
 			plan := explained(t, s.DB, c.q, c.args...)
 			if !strings.Contains(plan, c.has) || strings.Contains(plan, c.not) || strings.Contains(plan, "SCAN ") || !strings.Contains(plan, "hour") && name == "tallies" {

@@ -34,17 +34,20 @@ type CredentialInput struct {
 // Forbidden without PermConfigure, on the IM side PermIM.
 func (s *Store) SaveCredentials(ctx context.Context, who Actor, o CredentialOwner, in ...CredentialInput) ([]Credential, error) {
 	out := make([]Credential, len(in))
+	var anew []int64 // that are another app at the vendor now
 	err := s.change(ctx, who, o.permission(), "save credential", func(t *Tx) error {
 		own, err := t.owner(who, o)
 		if err != nil {
 			return err
 		}
 		for i := range in {
-			c, err := s.saveCredential(t, who, own, in[i])
+			c, other, err := s.saveCredential(t, who, own, in[i])
 			if err != nil {
 				return err
 			}
-			out[i] = *c
+			if out[i] = *c; other {
+				anew = append(anew, c.ID)
+			}
 		}
 		return t.settleOwner(o)
 	})
@@ -52,6 +55,7 @@ func (s *Store) SaveCredentials(ctx context.Context, who Actor, o CredentialOwne
 		return nil, err
 	}
 	s.resumed(ctx, o, out...)
+	s.forgetTallies(ctx, o, anew...)
 	return out, nil
 }
 
@@ -86,19 +90,21 @@ func (t *Tx) settleOwner(o CredentialOwner) error {
 	return t.settle(o.id)
 }
 
-func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) (*Credential, error) {
+// saveCredential saves one; other says that it replaced keys of another app at the
+// vendor.
+func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) (saved *Credential, other bool, err error) {
 	if err := in.check(own); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var rows []Credential
-	err := t.locked().Where("owner_kind = ? AND owner_id = ? AND channel = ? AND environment = ? AND package_name = ?",
+	err = t.locked().Where("owner_kind = ? AND owner_id = ? AND channel = ? AND environment = ? AND package_name = ?",
 		own.kind, own.id, in.Channel, in.Environment, in.PackageName).Find(&rows).Error
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(rows) == 0 && in.PackageName != "" {
 		if err := t.roomForPackage(own, in.Channel); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	now := t.now()
@@ -112,19 +118,20 @@ func (s *Store) saveCredential(t *Tx, who Actor, own owned, in CredentialInput) 
 	}
 	info, err := json.Marshal(in.Info)
 	if err != nil {
-		return nil, fmt.Errorf("models: credential info: %w", err)
+		return nil, false, fmt.Errorf("models: credential info: %w", err)
 	}
 	c.Kind, c.Info, c.NotAfter, c.SavedBy, c.UpdatedAt = in.Kind, string(info), in.NotAfter, who.Name, now
 	c.Source, c.SourceID, c.SourceRev = SourceManual, nil, nil
 	c.Rate, c.DailyQuota = in.Rate, in.DailyQuota
-	c.replaced(s.sameFields(c, in.Fields), in.SameApp)
+	same := s.sameFields(c, in.Fields)
+	c.replaced(same, in.SameApp)
 	c.Revision++
 	c.resume(in.Tested, now)
 	if err := s.storeCredential(t, c, in.Fields); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	e.id, e.name, e.after = c.ID, own.name, c.facts()
-	return c, t.audit(who, e)
+	return c, len(rows) > 0 && !same && !in.SameApp, t.audit(who, e)
 }
 
 // maxPackages is how many 渠道包名 an owner may have keys of one channel for.

@@ -161,12 +161,7 @@ func (s *Store) resumed(ctx context.Context, o CredentialOwner, credentials ...C
 	if o.kind != ownerApp {
 		return
 	}
-	var regions []string
-	if err := s.read(ctx).Model(&App{}).Where("id = ?", o.id).Pluck("region", &regions).Error; err != nil || len(regions) == 0 {
-		s.log.Warn("work of a resumed credential not woken", "error", err)
-		return
-	}
-	db, err := s.region(regions[0])
+	db, err := s.appDB(ctx, o.id)
 	for _, c := range credentials {
 		if err == nil && c.State != CredentialPaused {
 			_, err = db.ResumeBatches(ctx, c.ID, c.RestUntil == nil)
@@ -175,6 +170,19 @@ func (s *Store) resumed(ctx context.Context, o CredentialOwner, credentials ...C
 	if err != nil {
 		s.log.Warn("work of a resumed credential not woken", "error", err)
 	}
+}
+
+// appDB returns the database that holds an app's data plane, also a deleted one's.
+func (s *Store) appDB(ctx context.Context, appID int64) (*DB, error) {
+	var regions []string
+	err := s.read(ctx).Model(&App{}).Where("id = ?", appID).Pluck("region", &regions).Error
+	if err != nil {
+		return nil, err
+	}
+	if len(regions) == 0 {
+		return nil, notFound("")
+	}
+	return s.region(regions[0])
 }
 
 // ResumeRepaired makes work due that waits for credentials which are no longer

@@ -4,7 +4,7 @@
 // There are two planes. The control plane (accounts, users, products, apps,
 // credentials, IM apps, authorizations, plans, audit) lives in one database and
 // each of its queries takes the account as an argument. The data plane (devices,
-// messages, batches, deliveries, counters) lives in the database of the app's
+// messages, batches, deliveries, counters, tallies) lives in the database of the app's
 // region, is reached through an AppScope, and is never joined with the control
 // plane. By default all regions share the one database.
 //

@@ -20,7 +20,7 @@ func liteHot() []string {
 	return []string{
 		liteInsertDedupe, liteSelectDedupe, liteInsertMessage, liteInsertContent, liteInsertBatch,
 		liteUpsertCounter, liteDeleteBatch, liteUpsertDelivery, liteInsertAttempt, liteSetBadge, anyEarly,
-		liteUpsertPresence,
+		liteUpsertPresence, liteUpsertTally,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Everything that changes rows of batches locks them in one order, so that renewals,
+// Everything that changes rows of batches, or tallies, locks them in one order, so that renewals,
 // records, claims, releases and what makes batches due never lose a deadlock. One that
 // is run again and then succeeds counts too: the server knows.
 func TestBatchesAreLockedInOneOrder(t *testing.T) {
@@ -68,7 +68,11 @@ func lockBatches(t *testing.T, s *Store) {
 		_, some := pick(40)
 		recs := make([]Recording, len(some))
 		for i, b := range some {
-			recs[i] = Recording{Batch: b, Rest: []Rest{{CredentialID: credential, DueAt: s.Now(), Keep: i%3 == 0, Paused: i%3 == 1, Items: b.Items}}}
+			tallies := map[TallyKey]Tally{}
+			for hour := range int64(10) {
+				tallies[TallyKey{f.app.appID, credential + hour%2, hour}] = Tally{Accepted: 1}
+			}
+			recs[i] = Recording{Batch: b, Tallies: tallies, Rest: []Rest{{CredentialID: credential, DueAt: s.Now(), Keep: i%3 == 0, Paused: i%3 == 1, Items: b.Items}}}
 		}
 		kept, _, err := s.Record(ctx, "w", recs)
 		mu.Lock()
@@ -91,6 +95,7 @@ func lockBatches(t *testing.T, s *Store) {
 			ids, _ := pick(60)
 			return s.ReleaseBatches(ctx, "w", ids)
 		},
+		"forget":  func() error { return s.deleteTallies(ctx, f.app.appID, []int64{credential + 1, credential}) },
 		"resume":  func() error { _, err := s.ResumeBatches(ctx, credential, true); return err },
 		"expired": func() error { _, err := s.makeDue(ctx, s.Now(), "credential_id = ?", credential); return err },
 	} {

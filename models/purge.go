@@ -70,6 +70,9 @@ func purgeSteps() []func(*Tx, int64) (int, error) {
 		func(t *Tx, app int64) (int, error) {
 			return t.purgeRows(`DELETE FROM counters WHERE (app_id, plan_id, hour) IN (SELECT app_id, plan_id, hour FROM counters WHERE app_id = ? LIMIT ?)`, app)
 		},
+		func(t *Tx, app int64) (int, error) {
+			return t.purgeRows(`DELETE FROM credential_tallies WHERE (app_id, credential_id, hour) IN (SELECT app_id, credential_id, hour FROM credential_tallies WHERE app_id = ? LIMIT ?)`, app)
+		},
 	}
 }
 

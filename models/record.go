@@ -13,6 +13,7 @@ type Recording struct {
 	Deliveries []Delivery
 	Attempts   []Attempt
 	Counters   []Count
+	Tallies    map[TallyKey]Tally // of results, each for the credential that it came through
 	Retired    []RetiredRoute
 	Badges     map[int64]Badge // by device
 	Rest       []Rest
@@ -86,6 +87,7 @@ type gathered struct {
 	deliveries []*Delivery
 	attempts   []*Attempt
 	counts     map[Count]int64
+	tallies    map[TallyKey]Tally
 	retired    []RetiredRoute
 	badges     map[int64]Badge
 }
@@ -120,7 +122,7 @@ func (r *recorder) record(ctx context.Context, recs []Recording) error {
 		return fmt.Errorf("receipts: %w", err)
 	}
 	// Rows that others also write come last and in one order: routes, devices,
-	// counters.
+	// counters, tallies.
 	if err := r.retireRoutes(g.retired); err != nil {
 		return fmt.Errorf("routes: %w", err)
 	}
@@ -130,13 +132,16 @@ func (r *recorder) record(ctx context.Context, recs []Recording) error {
 	if err := r.addCounts(ctx, g.counts); err != nil {
 		return fmt.Errorf("counters: %w", err)
 	}
+	if err := r.addTallies(ctx, g.tallies); err != nil {
+		return fmt.Errorf("tallies: %w", err)
+	}
 	return nil
 }
 
 // gather puts recordings together. A delivery that occurs twice counts as last
 // said, because one statement cannot write a row twice.
 func gather(recs []*Recording) *gathered {
-	g := &gathered{counts: map[Count]int64{}, badges: map[int64]Badge{}}
+	g := &gathered{counts: map[Count]int64{}, tallies: map[TallyKey]Tally{}, badges: map[int64]Badge{}}
 	at := map[deliveryKey]int{}
 	for _, r := range recs {
 		for i := range r.Deliveries {
@@ -153,6 +158,7 @@ func gather(recs []*Recording) *gathered {
 			g.attempts = append(g.attempts, &r.Attempts[i])
 		}
 		sumCounts(g.counts, r.Counters)
+		sumTallies(g.tallies, r.Tallies)
 		g.retired = append(g.retired, r.Retired...)
 		for id, n := range r.Badges {
 			g.badges[id] = n

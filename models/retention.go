@@ -96,6 +96,7 @@ func (d *DB) retentionSteps(now, cut time.Time) []retentionStep {
 		{"im_presence", "im_app_id, account, platform", "im_presence WHERE seen < ?", now.Add(-presenceLife).Unix()},
 		{"im_group_members", "im_app_id, group_id, account", `im_group_members WHERE im_app_id IN (SELECT id FROM im_apps WHERE deleted_at <= ?)`, now},
 		{"counters", "app_id, plan_id, hour", "counters WHERE hour < ?", statistics},
+		{"credential_tallies", "app_id, credential_id, hour", "credential_tallies WHERE hour < ?", HourOf(now.Add(-tallyLife))},
 		{"im_app_stats", "im_app_id, hour", "im_app_stats WHERE hour < ?", statistics},
 	}
 }

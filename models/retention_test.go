@@ -57,9 +57,12 @@ func TestRetention(t *testing.T) {
 		c.Advance(dedupeLife + time.Hour + time.Minute)
 		retain()
 		check("after two days", map[string]int{"messages": all, "message_contents": all, "dedupe": 0})
+		if tallied(t, s.DB, 3).Accepted != int64(all) {
+			t.Errorf("after two days: the credential's tally is %+v", tallied(t, s.DB, 3))
+		}
 		c.Advance(7 * 24 * time.Hour)
 		retain()
-		check("after nine days", map[string]int{"messages": all, "message_contents": 0, "early_receipts": 0})
+		check("after nine days", map[string]int{"messages": all, "message_contents": 0, "early_receipts": 0, "credential_tallies": 0})
 		fresh := f.accept(t, message("new", "alice")).IDs[0]
 		c.Advance(83 * 24 * time.Hour)
 		retain()
@@ -160,6 +163,7 @@ func TestPurge(t *testing.T) {
 		if _, _, err := s.Record(ctx, "w", []Recording{rec}); err != nil {
 			t.Fatal(err)
 		}
+		exec(t, s.DB, "INSERT INTO credential_tallies (app_id, credential_id, hour, slot, accepted, failed) VALUES (?, 4, 1, 0, 1, 0)", other.appID)
 		purge := func() {
 			t.Helper()
 			if err := s.PurgeApps(ctx, s.DB); err != nil {
@@ -175,7 +179,7 @@ func TestPurge(t *testing.T) {
 		c.Advance(purgeAfter)
 		purge()
 		purge()
-		for _, table := range []string{"messages", "deliveries", "devices", "routes", "device_accounts", "counters", "sandbox_pushes", "batches"} {
+		for _, table := range []string{"messages", "deliveries", "devices", "routes", "device_accounts", "counters", "credential_tallies", "sandbox_pushes", "batches"} {
 			if n := count(t, s.DB, table+" WHERE app_id = ?", f.app.appID); n != 0 {
 				t.Errorf("%d %s of the deleted app left", n, table)
 			}

@@ -99,6 +99,9 @@ func TestGroupEndsApart(t *testing.T) {
 		r.state(items[2], 3, models.StateFailed, models.ReasonBadMessage)
 		r.state(items[3], 4, models.StateAccepted, "")
 		r.state(items[4], 5, models.StateAccepted, "")
+		if n := r.db.tallies[testCred]; n != (models.Tally{Accepted: 3, Failed: 2}) {
+			t.Errorf("the credential's tally is %+v", n)
+		}
 		pushes := r.vendor.list()
 		if len(pushes) != 7 || pushes[6].msg.Data[models.DataMessageID] != items[0].Message.ID {
 			t.Errorf("%d pushes, the last under %v", len(pushes), pushes[len(pushes)-1].msg.Data)

@@ -29,6 +29,7 @@ type fakeDB struct {
 	history    []models.Delivery
 	attempts   []models.Attempt
 	counters   map[models.Count]int64
+	tallies    map[int64]models.Tally // by credential
 	retired    []models.RetiredRoute
 	fail       func(call string) error
 	records    int
@@ -47,7 +48,7 @@ type fakeBatch struct {
 func newFakeDB() *fakeDB {
 	return &fakeDB{
 		batches: map[int64]*fakeBatch{}, accounts: map[models.AccountKey][]int64{}, devices: map[int64]*models.Reach{},
-		deliveries: map[string]models.Delivery{}, counters: map[models.Count]int64{},
+		deliveries: map[string]models.Delivery{}, counters: map[models.Count]int64{}, tallies: map[int64]models.Tally{},
 	}
 }
 
@@ -183,6 +184,10 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 			n := c.N
 			c.N, c.Hour = 0, 0
 			d.counters[c] += n
+		}
+		for k, x := range r.Tallies {
+			sum := d.tallies[k.CredentialID]
+			d.tallies[k.CredentialID] = models.Tally{Accepted: sum.Accepted + x.Accepted, Failed: sum.Failed + x.Failed}
 		}
 		d.retired = append(d.retired, r.Retired...)
 		for id, n := range r.Badges {

@@ -53,6 +53,9 @@ func TestMerge(t *testing.T) {
 		if p, s := r.counter(models.MetricPlanned, ""), r.counter(models.MetricSkipped, models.ReasonMerged); p != 3 || s != 1 {
 			t.Errorf("planned %d, merged %d", p, s)
 		}
+		if n := r.db.tallies[testCred]; n != (models.Tally{Accepted: 3}) {
+			t.Errorf("the credential's tally is %+v", n)
+		}
 		if r.batches() != 0 {
 			t.Errorf("%d batches are left", r.batches())
 		}

@@ -45,7 +45,7 @@ func (k *work) build(keep bool) (models.Recording, bool) {
 	}
 	k.busy = true
 	b := &builder{counts: map[models.Count]int64{}, rests: map[restKey]int{}, dues: map[dueKey]time.Time{}}
-	b.rec.Batch = k.batch
+	b.rec.Batch, b.rec.Tallies = k.batch, map[models.TallyKey]models.Tally{}
 	b.rec.Deliveries = make([]models.Delivery, 0, k.unrecorded)
 	for i := range k.jobs {
 		j := &k.jobs[i]
@@ -143,6 +143,7 @@ func (b *builder) end(j *job) {
 	if !j.retire.IsZero() {
 		b.rec.Retired = append(b.rec.Retired, models.RetiredRoute{RouteID: j.from.RouteID, Code: r.Code, Before: j.retire})
 	}
+	b.tally(j)
 	switch j.state {
 	case models.StateAccepted:
 		b.count(j, models.MetricAccepted, "")
@@ -155,6 +156,28 @@ func (b *builder) end(j *job) {
 	case models.StatePending:
 		b.later(j)
 	}
+}
+
+// tally adds a result to the tally of the credential that it came through. What is to
+// be tried again through the same one has no end yet; what went on over another route
+// because the vendor took it for no good has.
+func (b *builder) tally(j *job) {
+	if j.line == nil || !j.tried || !j.item.Message.Counted() {
+		return
+	}
+	var one models.Tally
+	refused := j.result.Outcome == push.BadTarget || j.result.Outcome == push.BadMessage
+	switch {
+	case j.state == models.StateAccepted:
+		one.Accepted = 1
+	case j.state == models.StateFailed, j.detoured && refused:
+		one.Failed = 1
+	default:
+		return
+	}
+	key := models.TallyKey{AppID: j.item.Message.AppID, CredentialID: j.line.cred.ID, Hour: models.HourOf(j.at)}
+	sum := b.rec.Tallies[key]
+	b.rec.Tallies[key] = models.Tally{Accepted: sum.Accepted + one.Accepted, Failed: sum.Failed + one.Failed}
 }
 
 // later puts a job that was put off into the batch that carries it on.

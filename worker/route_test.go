@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -38,15 +39,16 @@ func TestDetour(t *testing.T) {
 		channel string
 		tokens  []string
 		retired int
+		tallies map[int64]models.Tally
 	}{
-		{"accepted at once", push.Result{Outcome: push.Accepted}, push.Result{}, models.StateAccepted, "", "apns", []string{"token-1"}, 0},
-		{"dead token", push.Result{Outcome: push.BadTarget}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 1},
-		{"refused payload", push.Result{Outcome: push.BadMessage}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0},
-		{"refused credential", push.Result{Outcome: push.BadCredential}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0},
-		{"daily quota", push.Result{Outcome: push.Throttled, RetryAfter: 5 * time.Hour}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0},
-		{"both dead", push.Result{Outcome: push.BadTarget}, push.Result{Outcome: push.BadTarget}, models.StateFailed, models.ReasonBadToken, "fcm", []string{"token-1", "google"}, 2},
-		{"both refuse it", push.Result{Outcome: push.BadMessage}, push.Result{Outcome: push.BadMessage}, models.StateFailed, models.ReasonBadMessage, "fcm", []string{"token-1", "google"}, 0},
-		{"throttled for a moment", push.Result{Outcome: push.Throttled, RetryAfter: time.Minute}, push.Result{}, models.StatePending, models.ReasonThrottled, "apns", []string{"token-1"}, 0},
+		{"accepted at once", push.Result{Outcome: push.Accepted}, push.Result{}, models.StateAccepted, "", "apns", []string{"token-1"}, 0, map[int64]models.Tally{testCred: {Accepted: 1}}},
+		{"dead token", push.Result{Outcome: push.BadTarget}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 1, map[int64]models.Tally{testCred: {Failed: 1}, testCred + 1: {Accepted: 1}}},
+		{"refused payload", push.Result{Outcome: push.BadMessage}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0, map[int64]models.Tally{testCred: {Failed: 1}, testCred + 1: {Accepted: 1}}},
+		{"refused credential", push.Result{Outcome: push.BadCredential}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0, map[int64]models.Tally{testCred + 1: {Accepted: 1}}},
+		{"daily quota", push.Result{Outcome: push.Throttled, RetryAfter: 5 * time.Hour}, push.Result{Outcome: push.Accepted}, models.StateAccepted, "", "fcm", []string{"token-1", "google"}, 0, map[int64]models.Tally{testCred + 1: {Accepted: 1}}},
+		{"both dead", push.Result{Outcome: push.BadTarget}, push.Result{Outcome: push.BadTarget}, models.StateFailed, models.ReasonBadToken, "fcm", []string{"token-1", "google"}, 2, map[int64]models.Tally{testCred: {Failed: 1}, testCred + 1: {Failed: 1}}},
+		{"both refuse it", push.Result{Outcome: push.BadMessage}, push.Result{Outcome: push.BadMessage}, models.StateFailed, models.ReasonBadMessage, "fcm", []string{"token-1", "google"}, 0, map[int64]models.Tally{testCred: {Failed: 1}, testCred + 1: {Failed: 1}}},
+		{"throttled for a moment", push.Result{Outcome: push.Throttled, RetryAfter: time.Minute}, push.Result{}, models.StatePending, models.ReasonThrottled, "apns", []string{"token-1"}, 0, map[int64]models.Tally{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
@@ -71,6 +73,9 @@ func TestDetour(t *testing.T) {
 				}
 				if !slices.Equal(tokens, c.tokens) {
 					t.Errorf("went to %v, want %v", tokens, c.tokens)
+				}
+				if !maps.Equal(r.db.tallies, c.tallies) {
+					t.Errorf("counted %v of the credentials, want %v", r.db.tallies, c.tallies)
 				}
 				if len(r.db.retired) != c.retired {
 					t.Errorf("retired %v", r.db.retired)

@@ -1,12 +1,36 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
+
+// What came back to life between the look and the deletion stays.
+func TestRetentionSparesLiving(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
+		f, ctx := seed(t, s, nil), context.Background()
+		alive, living := addDevice(t, f.app, "alice", "ios", "t1", s.Now())
+		gone, dead := addDevice(t, f.app, "carol", "ios", "t2", s.Now())
+		for _, table := range []string{"devices", "routes"} {
+			exec(t, s.DB, "UPDATE "+table+" SET retired_at = ? WHERE id = ?", s.Now(), map[string]int64{"devices": gone, "routes": dead}[table])
+		}
+		c.Advance(time.Hour)
+		must(t, s.DB.write(ctx, func(tx *Tx) error {
+			return errors.Join(tx.deleteRetiredRoutes([]int64{living, dead}, s.Now()), tx.deleteRetiredDevices([]int64{alive, gone}, s.Now()))
+		}))
+		for table, id := range map[string]int64{"devices": alive, "routes": living} {
+			if all, ours := count(t, s.DB, table), count(t, s.DB, table+" WHERE id = ?", id); all != 1 || ours != 1 {
+				t.Errorf("%d %s are left, of the living %d", all, table, ours)
+			}
+		}
+	})
+}
 
 func TestRetention(t *testing.T) {
 	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
@@ -191,6 +215,33 @@ func TestPurge(t *testing.T) {
 			t.Errorf("%d apps marked as purged", n)
 		}
 	})
+}
+
+// Deleted apps of regions that are not configured any more, however many and however
+// long deleted, do not keep the others from being purged; the log says that they wait.
+func TestPurgeWithStrangeRegions(t *testing.T) {
+	for _, engine := range []Dialect{SQLite, Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
+			var log bytes.Buffer
+			c := newTestClock()
+			s := openTestStore(t, Options{Database: testDSN(t, engine), Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			f, ctx := seed(t, s, nil), context.Background()
+			exec(t, s.DB, "UPDATE apps SET deleted_at = ?", s.Now())
+			for i := range int64(purgeApps + 1) {
+				exec(t, s.DB, `INSERT INTO apps (id, account_id, product_id, region, platform, name, access_key_hash, access_key, secret_key, created_at, updated_at, deleted_at)
+					VALUES (?, 1, ?, 'gone', 'ios', 'app', ?, ?, ?, ?, ?, ?)`, 1700000001+i, f.app.appID, []byte{1}, []byte{1}, []byte{1}, s.Now(), s.Now(), s.Now().Add(-time.Hour))
+			}
+			c.Advance(purgeAfter)
+			must(t, s.PurgeApps(ctx, s.DB))
+			if n := count(t, s.DB, "apps WHERE purged_at IS NOT NULL AND id = ?", f.app.appID); n != 1 || count(t, s.DB, "apps WHERE purged_at IS NOT NULL") != 1 {
+				t.Error("the app of a region that is configured was not purged, or others were")
+			}
+			must(t, s.SweepControl(ctx))
+			if !strings.Contains(log.String(), fmt.Sprint("apps=", purgeApps+1)) {
+				t.Errorf("the log says nothing of those that wait:\n%s", &log)
+			}
+		})
+	}
 }
 
 func TestPurgeInSmallSteps(t *testing.T) {

@@ -211,6 +211,7 @@ func (x exchange) claim(t *testing.T) string {
 	var out strings.Builder
 	for _, text := range texts {
 		who := to[text]
+		slices.Sort(who) // a user's devices are in no order
 		names := strings.Join(who, ", ")
 		if len(who) > 5 {
 			names = fmt.Sprintf("%s … %s (%d)", who[0], who[len(who)-1], len(who))

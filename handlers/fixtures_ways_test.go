@@ -61,8 +61,8 @@ func openIMSends(x *exchange) {
 	ms := strconv.FormatInt(x.s.clock().UnixMilli(), 10)
 	sum := sha256.Sum256([]byte("hongyan" + ms + x.s.secret))
 	below := map[string]string{
-		"getui_auth.json": openIMGetuiIn, "getui_single.json": openIMSingle, "getui_silent.json": openIMSingle,
-		"getui_message.json": openIMTask, "getui_list.json": openIMList,
+		"getui_token.json": openIMGetuiIn, "getui_single.json": openIMSingle, "getui_silent.json": openIMSingle,
+		"getui_message.json": openIMTask, "getui_to_list.json": openIMList,
 	}[x.file]
 	switch {
 	case strings.HasPrefix(x.file, "hook"):

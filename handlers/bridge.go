@@ -26,8 +26,9 @@
 //     the sandbox's sample message then offer it.
 //  3. Add its sentences to views/locale/{zh,en}/bridges.json: bridges.<id>.name,
 //     bridges.<id>.help and one per set-up step.
-//  4. Put requests captured from the real server into testdata/<id>/, and make
-//     them the seeds of a fuzz test like FuzzWuKongIM.
+//  4. Put requests captured from the real server into testdata/<id>/ and into its
+//     README.md, say in fixtures_ways_test.go how they are sent, and make them the
+//     seeds of a fuzz test like FuzzWukongIM.
 package handlers
 
 import (

@@ -59,6 +59,16 @@ func answerCases() []answerCase {
 			transient: said{503, `"result":"error"`}, database: said{500, `"result":"error"`},
 		},
 		{
+			name: "Tinode", bridge: "tinode", request: plain("/pushv1/demo", "tinode/message.json"),
+			success: said{200, `"sent_count":1`}, dead: said{200, `"errcode":"UNREGISTERED"`},
+			transient: said{503, `"errcode":"UNAVAILABLE"`}, database: said{500, `"errcode":"UNAVAILABLE"`},
+		},
+		{
+			name: "XMPP", bridge: "xmpp", request: plain("/xmpp", "xmpp/prosody_message.xml"),
+			success: said{200, `type="result"`}, dead: said{404, `<item-not-found`},
+			transient: said{503, `type="wait"`}, database: said{500, `type="wait"`},
+		},
+		{
 			name: "WuKongIM", bridge: "wukongim", request: plain("/wukongim?event=msg.offline", "wukongim/v2_person.json"),
 			success: said{200, `"accepted":1`}, successAgain: `"duplicates":1`, transient: said{503, ""}, database: said{500, ""},
 		},

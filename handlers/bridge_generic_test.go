@@ -1,13 +1,11 @@
 package handlers
 
 import (
-	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,57 +14,6 @@ import (
 
 func genericRequest(body string) ingestRequest {
 	return ingestRequest{header: http.Header{}, body: []byte(body), now: testNow()}
-}
-
-func TestGenericMessages(t *testing.T) {
-	t.Parallel()
-	badge3, badge0 := 3, 0
-	group := models.Incoming{
-		SourceID: "g-77", Kind: models.KindAlert, Account: "bob", Sender: "alice", Conversation: "g2",
-		ExpiresAt: testNow().Add(24 * time.Hour),
-		Content: models.Content{
-			Body: "Alice(周末爬山)：几点出发？", Speaker: "Alice(周末爬山)", Badge: &badge3, Sound: "ding.caf", CollapseKey: "g2", ThreadID: "g2",
-			Category: "IM", MutableContent: true, InterruptionLevel: "time-sensitive", LowPriority: true,
-			Data: map[string]any{"chat": "g2", "n": json.Number("9007199254740992"), "x": json.Number("0.5")},
-		},
-	}
-	carol := group
-	carol.Account = "carol"
-	for _, c := range []struct {
-		file string
-		want intake
-	}{
-		{"person.json", intake{at: []int{0}, messages: []models.Incoming{{
-			SourceID: "2124668323860844544", Kind: models.KindAlert, Account: "bob", Sender: "alice",
-			Content: models.Content{Body: "Alice：你好，离线消息", Speaker: "Alice", Sound: "default"},
-		}}}},
-		{"group.json", intake{
-			at: []int{0, -1, 1, 0}, messages: []models.Incoming{group, carol},
-			dropped: map[string]int{"sender": 1, "duplicate": 1},
-		}},
-		{"badge.json", intake{at: []int{0}, messages: []models.Incoming{{
-			Kind: models.KindBadge, Account: "bob", Content: models.Content{Badge: &badge0},
-		}}}},
-		{"several.json", intake{at: []int{0, 1, 2}, messages: []models.Incoming{
-			{SourceID: "m-1", Kind: models.KindAlert, Account: "bob", Sender: "alice", Content: models.Content{Body: "一", Sound: "default"}},
-			{
-				SourceID: "2124668323860844545", Kind: models.KindAlert, Account: "123", Sender: "7",
-				ExpiresAt: time.Date(2026, 11, 25, 2, 0, 0, 0, time.UTC), Content: models.Content{Title: "通知", Body: "二"},
-			},
-			{Kind: models.KindSilent, Account: "bob", Sender: "alice", Content: models.Content{Data: map[string]any{"k": "v"}}},
-		}}},
-	} {
-		t.Run(c.file, func(t *testing.T) {
-			t.Parallel()
-			got, err := genericBridge{}.parse(genericRequest(string(fixture(t, "generic/"+c.file))))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(intake{})); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
-			}
-		})
-	}
 }
 
 func TestGenericText(t *testing.T) {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,14 +14,6 @@ import (
 
 	"hongyan/models"
 )
-
-// Numbers as they are passed on.
-const (
-	number1 = json.Number("1")
-	number2 = json.Number("2")
-)
-
-func num(n int) json.Number { return json.Number(strconv.Itoa(n)) }
 
 // tokenRequest is a request to a bridge that addresses devices.
 func tokenRequest(body []byte) ingestRequest {
@@ -57,72 +48,6 @@ func fuzzTokens(f *testing.F, p protocol, folder string) {
 }
 
 func FuzzMatrix(f *testing.F) { fuzzTokens(f, matrixGateway{}, "matrix") }
-
-func TestMatrixFixtures(t *testing.T) {
-	t.Parallel()
-	badge := func(n int) *int { return &n }
-	data := func(event, room string, more map[string]any) map[string]any {
-		d := map[string]any{"event_id": event, "room_id": room}
-		for k, v := range more {
-			d[k] = v
-		}
-		return d
-	}
-	const bob, app = "token-of-bob", "com.example.im.android"
-	for file, want := range map[string]models.Incoming{
-		"dendrite_message": {
-			SourceID: "$eILcI8w0", Kind: models.KindAlert, Token: bob, Sender: "@alice:localhost", Conversation: "!yqJq:localhost",
-			Content: models.Content{
-				Body: "alice(Direct Room)：你好，离线消息 1", Speaker: "alice(Direct Room)", Badge: badge(3), Sound: "default", ThreadID: "!yqJq:localhost",
-				Data: data("$eILcI8w0", "!yqJq:localhost", map[string]any{
-					"default_payload": map[string]any{"aps": map[string]any{"mutable-content": json.Number("1")}},
-				}),
-			},
-		},
-		"dendrite_read": {Kind: models.KindBadge, Token: bob, Content: models.Content{Badge: badge(0)}},
-		"dendrite_invite": {
-			SourceID: "$inv1", Kind: models.KindAlert, Token: bob, Sender: "@alice:localhost", Conversation: "!yqJq:localhost",
-			Content: models.Content{
-				Body: "alice(产品组)：邀请你加入聊天", Speaker: "alice(产品组)", Badge: badge(1), Sound: "default", ThreadID: "!yqJq:localhost",
-				Data: data("$inv1", "!yqJq:localhost", map[string]any{"highlight": true, "user_is_target": true}),
-			},
-		},
-		"synapse_group": {
-			SourceID: "$s1", Kind: models.KindAlert, Token: bob, Sender: "@alice:example.org", Conversation: "!g:example.org",
-			Content: models.Content{
-				Body: "小艾(产品组)：开会", Speaker: "小艾(产品组)", Badge: badge(2), LowPriority: true, ThreadID: "!g:example.org",
-				Data: data("$s1", "!g:example.org", map[string]any{"highlight": true}),
-			},
-		},
-		"synapse_badge": {Kind: models.KindBadge, Token: bob, Content: models.Content{Badge: badge(5)}},
-		"event_id_only": {
-			SourceID: "$only1", Kind: models.KindAlert, Token: bob, Conversation: "!g:example.org",
-			Content: models.Content{
-				Body: "收到一条新消息", Badge: badge(1), Sound: "default", ThreadID: "!g:example.org",
-				Data: data("$only1", "!g:example.org", map[string]any{"format": "event_id_only"}),
-			},
-		},
-		"encrypted": {
-			SourceID: "$enc1", Kind: models.KindAlert, Token: bob, Sender: "@alice:example.org", Conversation: "!e:example.org",
-			Content: models.Content{
-				Body: "收到一条新消息", Speaker: "小艾(密聊)", Badge: badge(1), Sound: "default", ThreadID: "!e:example.org",
-				Data: data("$enc1", "!e:example.org", map[string]any{"brand": "acme", "counts": map[string]any{"unread": number1, "missed_calls": number1}}),
-			},
-		},
-	} {
-		got, err := matrixGateway{}.parse(tokenRequest(fixture(t, "matrix/"+file+".json")))
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if diff := cmp.Diff([]models.Incoming{want}, got.messages); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", file, diff)
-		}
-		if diff := cmp.Diff([]string{app}, got.names); diff != "" {
-			t.Errorf("%s: names %s", file, diff)
-		}
-	}
-}
 
 func TestMatrixRefuses(t *testing.T) {
 	t.Parallel()

@@ -23,66 +23,6 @@ func FuzzMattermostAck(f *testing.F) {
 	})
 }
 
-func TestMattermostFixtures(t *testing.T) {
-	t.Parallel()
-	badge := func(n int) *int { return &n }
-	const bob = "token-of-bob"
-	for file, want := range map[string]models.Incoming{
-		"message": {
-			SourceID: "ack1", Kind: models.KindAlert, Token: bob, Sender: "u-alice", Conversation: "chan1",
-			Content: models.Content{
-				Title: "产品组", Speaker: "@alice(产品组)", Body: "@alice: 你好", Badge: badge(4), Sound: "default", ThreadID: "chan1", Category: "CAN_REPLY",
-				Data: map[string]any{
-					"ack_id": "ack1", "server_id": "server-1", "post_id": "post1", "channel_id": "chan1", "team_id": "team1", "root_id": "",
-					"type": "message", "is_id_loaded": false, "version": "v2", "signature": "eyJh.b.c", "channel_name": "产品组",
-					"cont_ava": number1, "from_webhook": "", "is_crt_enabled": true, "override_icon_url": "", "override_username": "",
-					"sender_id": "u-alice", "sender_name": "@alice", "sub_type": "",
-				},
-			},
-		},
-		"clear":        {SourceID: "ack2", Kind: models.KindBadge, Token: bob, Content: models.Content{Badge: badge(0)}},
-		"update_badge": {SourceID: "ack3", Kind: models.KindBadge, Token: bob, Content: models.Content{Badge: badge(7)}},
-		"id_loaded": {
-			SourceID: "ack4", Kind: models.KindAlert, Token: bob, Conversation: "chan1",
-			Content: models.Content{
-				Body: "收到一条新消息", Badge: badge(1), ThreadID: "chan1",
-				Data: map[string]any{
-					"ack_id": "ack4", "server_id": "server-1", "post_id": "post4", "channel_id": "chan1", "type": "message", "is_id_loaded": true, "version": "v2",
-				},
-			},
-		},
-		"session": {
-			SourceID: "ack5", Kind: models.KindAlert, Token: bob,
-			Content: models.Content{
-				Body: "会话已过期，请重新登录", Badge: badge(0), Sound: "default",
-				Data: map[string]any{
-					"ack_id": "ack5", "server_id": "server-1", "type": "session", "version": "v2",
-					"a_new_field": map[string]any{"x": []any{number1, number2}},
-				},
-			},
-		},
-		"test": {
-			SourceID: "ack6", Kind: models.KindAlert, Token: bob,
-			Content: models.Content{
-				Body: "test", Speaker: "机器人", Sound: "default",
-				Data: map[string]any{"ack_id": "ack6", "server_id": "server-1", "type": "test", "override_username": "机器人", "sender_name": "@bot"},
-			},
-		},
-	} {
-		got, err := mattermostProxy{}.parse(tokenRequest(fixture(t, "mattermost/"+file+".json")))
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if diff := cmp.Diff([]models.Incoming{want}, got.messages); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", file, diff)
-		}
-		if diff := cmp.Diff([]string{"server-1"}, got.names); diff != "" {
-			t.Errorf("%s: %s", file, diff)
-		}
-	}
-}
-
 func TestMattermostEndToEnd(t *testing.T) {
 	t.Parallel()
 	eachMachine(t, "mattermost", Rates{}, func(t *testing.T, s *machineSite) {

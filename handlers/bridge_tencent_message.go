@@ -14,10 +14,11 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 	info := f.object("OfflinePushInfo")
 	m = models.Incoming{Kind: models.KindAlert, Sender: oneLine(f.text("From_Account"))}
 	words, custom := timWords(f, r.language)
-	desc := cleanText(info.text("Desc"))
+	// Some servers hand on what a client of theirs said, in the client SDK's words.
+	desc := cleanText(firstText(info.text("Desc"), info.text("desc")))
 	body := firstText(desc, words, custom.desc)
 	apns, android := info.object("ApnsInfo"), info.object("AndroidInfo")
-	title := firstText(info.text("Title"), apns.text("Title"))
+	title := firstText(info.text("Title"), info.text("title"), apns.text("Title"))
 	switch {
 	case info.is("PushFlag", 1), info.is("DisablePush", 1), info.is("disablePush", 1),
 		body == "" && custom.only: // nothing in it that a person could read
@@ -26,7 +27,7 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 	case body == "" && title == "":
 		body = models.GenericText(r.language)
 	}
-	ext := info.text("Ext")
+	ext := firstText(info.text("Ext"), info.text("ext"))
 	ring, own := android.text("Sound"), firstText(apns.text("Sound"), info.text("iOSSound"))
 	sound := timSound(firstText(ring, own))
 	if info == nil {
@@ -66,8 +67,8 @@ func timData(m *models.Incoming, f, info jsonFields, ext string) string {
 	d.add("android", android.rest("Sound"))
 	d.add("apns", apns.rest("Sound", "Title", "SubTitle", "Image", "BadgeMode", "MutableContent", "InterruptionLevel"))
 	d.add("tim", f.rest(timKnown()...))
-	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "AndroidInfo", "ApnsInfo", "iOSSound", "iOSInterruptionLevel",
-		"ignoreIOSBadge", "disablePush", "DisablePush"))
+	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "title", "desc", "ext", "AndroidInfo", "ApnsInfo", "iOSSound",
+		"iOSInterruptionLevel", "ignoreIOSBadge", "disablePush", "DisablePush"))
 	m.Content.Data = d.m
 	return d.fault()
 }

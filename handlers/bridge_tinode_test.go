@@ -8,73 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"hongyan/models"
 )
 
 func FuzzTinode(f *testing.F) { fuzzTokens(f, tinodeGateway{}, "tinode") }
-
-func TestTinodeFixtures(t *testing.T) {
-	t.Parallel()
-	badge := func(n int) *int { return &n }
-	const alice, group = "usrJ6laIzwUAHY", "grpAbCdEf"
-	hour := testNow().Add(time.Hour)
-	data := func(more map[string]any) map[string]any {
-		d := map[string]any{"what": "msg", "topic": alice, "xfrom": alice, "seq": "7", "ts": "2026-11-23T00:59:46.429Z"}
-		for k, v := range more {
-			if d[k] = v; v == nil {
-				delete(d, k)
-			}
-		}
-		return d
-	}
-	message := func(source string, more map[string]any, content models.Content) *models.Incoming {
-		content.Data, content.Sound, content.ThreadID = data(more), "default", alice
-		return &models.Incoming{SourceID: source, Kind: models.KindAlert, Token: "token-of-bob", Sender: alice, Conversation: alice, ExpiresAt: hour, Content: content}
-	}
-	change := func(m *models.Incoming, fn func(*models.Incoming)) *models.Incoming { fn(m); return m }
-	for file, want := range map[string]*models.Incoming{ // nil: nothing to push
-		"message": message(alice+" 7", map[string]any{"rc": `{"txt":"你好 offline"}`}, models.Content{Body: "你好 offline"}),
-		"group_ios": change(message(group+" 12", map[string]any{"topic": group, "xfrom": "usrAlice", "seq": "12", "mime": "text/x-drafty", "replace": ":9"},
-			models.Content{Body: "开会", Badge: badge(4)}), func(m *models.Incoming) {
-			m.Sender, m.Conversation, m.Content.ThreadID, m.ExpiresAt = "usrAlice", group, group, time.Time{}
-		}),
-		"configured": change(message(alice+" 7", nil, models.Content{Title: "消息", Body: "您有新消息", LowPriority: true}), func(m *models.Incoming) {
-			m.ExpiresAt = testNow().Add(tinodeAtOnce)
-		}),
-		"empty":      message(alice+" msg 2026-11-23T00:59:46.429Z", map[string]any{"seq": nil}, models.Content{Body: "收到一条新消息"}),
-		"silent":     nil,
-		"silent_ios": {Kind: models.KindBadge, Token: "token-of-bob", Content: models.Content{Badge: badge(2)}},
-		"read":       nil,
-		"read_ios":   {Kind: models.KindBadge, Token: "token-of-bob", Content: models.Content{Badge: badge(0)}},
-		"sub": change(message(group+" sub 2026-11-23T01:00:00Z", map[string]any{
-			"what": "sub", "topic": group, "xfrom": "usrAlice", "seq": nil, "ts": "2026-11-23T01:00:00Z", "modeWant": "JRWPS", "modeGiven": "JRWPS",
-		}, models.Content{Body: "邀请你加入聊天"}), func(m *models.Incoming) {
-			m.Sender, m.Conversation, m.Content.ThreadID = "usrAlice", group, group
-		}),
-		"sub_removed": nil,
-		"call":        message(alice+" 7 started", map[string]any{"webrtc": "started", "mime": "application/x-tinode-webrtc"}, models.Content{Body: "[通话]"}),
-		"call_missed": message(alice+" 7 missed", map[string]any{"webrtc": "missed"}, models.Content{Body: "[未接来电]"}),
-		"call_over":   nil,
-	} {
-		got, err := tinodeGateway{}.parse(tokenRequest(fixture(t, "tinode/"+file+".json")))
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		var all []models.Incoming
-		at, dropped := []int{-1}, map[string]int{models.IngestSkipped: 1}
-		if want != nil {
-			all, at, dropped = []models.Incoming{*want}, []int{0}, nil
-		}
-		if diff := cmp.Diff(all, got.messages); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", file, diff)
-		}
-		if diff := cmp.Diff(at, got.at) + cmp.Diff(dropped, got.dropped); diff != "" || got.refused != nil {
-			t.Errorf("%s: %v (-want +got)\n%s", file, got.refused, diff)
-		}
-	}
-}
 
 func TestTinodeEndToEnd(t *testing.T) {
 	t.Parallel()

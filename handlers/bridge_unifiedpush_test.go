@@ -47,9 +47,6 @@ func TestUnifiedPushMessages(t *testing.T) {
 		life        time.Duration
 		collapse    string
 	}{
-		{name: "json", body: fixture(t, "unifiedpush/json.txt"), title: "小艾", text: "你好"},
-		{name: "plain", body: fixture(t, "unifiedpush/plain.txt"), text: "晚上八点开会"},
-		{name: "the app's own", body: fixture(t, "unifiedpush/own.txt"), text: "收到一条新消息"},
 		{name: "a list", body: []byte(`[1]`), text: "收到一条新消息"},
 		{name: "broken UTF-8", body: []byte("\xff\xfe"), text: "收到一条新消息"},
 		{name: "control characters", body: []byte("a\x00b"), text: "收到一条新消息"},

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"hongyan/models"
 	"hongyan/views"
 	"hongyan/views/locale"
@@ -30,55 +28,6 @@ func FuzzXMPP(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzTokens(f, xmppPush{}, "xmpp")
-}
-
-func TestXMPPFixtures(t *testing.T) {
-	t.Parallel()
-	seven, zero := 7, 0
-	alert := func(domain string, c models.Content) models.Incoming {
-		c.Sound, c.MutableContent = "default", true
-		m := models.Incoming{Kind: models.KindAlert, Token: "token-of-bob", Content: c}
-		m.Sender, m.Conversation = c.ThreadID, c.ThreadID
-		return m
-	}
-	for file, want := range map[string]struct {
-		domain string
-		m      models.Incoming
-	}{
-		"prosody_message": {"localhost", alert("", models.Content{
-			Body: "alice：你好 offline", Speaker: "alice", ThreadID: "alice@localhost", Data: map[string]any{"last-message-sender": "alice@localhost/dev1"},
-		})},
-		"prosody_default": {"localhost", alert("", models.Content{Body: "收到一条新消息"})},
-		"ejabberd": {"example.com", alert("", models.Content{
-			Body: "收到一条新消息", Speaker: "alice", ThreadID: "alice@example.com", Data: map[string]any{"last-message-sender": "alice@example.com"},
-		})},
-		"empty": {"example.com", alert("", models.Content{Body: "收到一条新消息"})},
-		"counted": {"example.com", alert("", models.Content{
-			Body: "room：开会", Speaker: "room", ThreadID: "room@muc.example.com", Badge: &seven, Data: map[string]any{
-				"last-message-sender": "room@muc.example.com/小艾", "pending-subscription-count": "2", "x-thread": "t-1", "priority": "high", "mute": "no",
-				"jingle": `<jingle xmlns="tigase:push:jingle:0" sid="s1"/>`,
-			},
-		})},
-		"read": {"example.com", models.Incoming{Kind: models.KindBadge, Token: "token-of-bob", Content: models.Content{Badge: &zero}}},
-	} {
-		got, err := xmppPush{}.parse(tokenRequest(fixture(t, "xmpp/"+file+".xml")))
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if m := &got.messages[0]; want.m.Kind == models.KindAlert {
-			if len(m.SourceID) != 64 {
-				t.Errorf("%s: source id %q", file, m.SourceID)
-			}
-			m.SourceID = ""
-		}
-		if diff := cmp.Diff([]models.Incoming{want.m}, got.messages); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", file, diff)
-		}
-		if diff := cmp.Diff([]string{want.domain}, got.names); diff != "" {
-			t.Errorf("%s: names %s", file, diff)
-		}
-	}
 }
 
 // The same publication is recognised; one that says another thing under the same id

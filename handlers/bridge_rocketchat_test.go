@@ -22,7 +22,7 @@ func TestRocketChatFixtures(t *testing.T) {
 			SourceID: "m1", Kind: models.KindAlert, Token: bob, Sender: "u-alice", Conversation: "r1",
 			Content: models.Content{
 				Title: "#general", Speaker: "小艾(general)", Body: "小艾: 你好", Badge: badge(3), Sound: "default", ThreadID: "r1", Category: "MESSAGE",
-				Data: map[string]any{"ejson": packed, "messageFrom": "push", "notId": json.Number("12345"), "gcm": map[string]any{"image": "https://chat.example/images/logo.png", "style": "inbox"}},
+				Data: map[string]any{"ejson": packed, "messageFrom": "push", "notId": json.Number("12345")},
 			},
 		},
 		"packed": {

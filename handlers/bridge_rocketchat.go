@@ -99,7 +99,8 @@ func (rocketChatGateway) parse(r ingestRequest) (intake, error) {
 	}
 	_ = json.Unmarshal(r.body, &all) // was read before
 	for _, known := range []string{
-		"createdAt", "createdBy", "sent", "sending", "title", "text", "from", "userId", "payload", "badge", "sound", "notId", "apn", "topic", "uniqueId",
+		// Of gcm an app needs nothing: it is the workspace's logo and "inbox".
+		"createdAt", "createdBy", "sent", "sending", "title", "text", "from", "userId", "payload", "badge", "sound", "notId", "apn", "gcm", "topic", "uniqueId",
 	} {
 		delete(all.Options, known)
 	}

@@ -79,7 +79,7 @@ func clientSteps(ctx context.Context, lang string, a *models.AppView, v views.Cl
 		out[0].Text, out[1].Text = t("client.web_base_text"), t("client.web_register_text")
 		out[3].Title, out[3].Text = t("client.web_receipt"), t("client.web_receipt_text")
 	case langKotlin:
-		out[1].Text = t("client.kotlin_register_text")
+		out[1].Text, out[3].Text = t("client.kotlin_register_text"), t("client.kotlin_receipt_text")
 	}
 	for _, n := range code.vendors {
 		name := locale.T(ctx, "channels."+string(n.channel)) + " · " + string(n.channel)

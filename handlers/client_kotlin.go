@@ -62,6 +62,7 @@ Hongyan.call("accounts/unbind", JSONObject().put("account", userId))`,
 		receipt: `// In the activity that the notification opens. hy_mid is an extra of its intent; Xiaomi's SDK puts the
 // push's data, as JSON, into the content of the MiPushMessage under PushMessageHelper.KEY_MESSAGE.
 val id = intent.getStringExtra("hy_mid")
+val more = JSONObject(intent.getStringExtra("hy_more") ?: "{}") // data without keys of its own
 if (id != null) thread {
     val receipt = JSONObject().put("message_id", id).put("status", "clicked") // or arrived, cleared
     try {

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 	"hongyan/views"
 	ui "hongyan/views/components"
 	"hongyan/views/locale"
@@ -184,9 +185,12 @@ func messageDevice(ctx context.Context, base string, d *models.Delivery, attempt
 	case d.Reason != "":
 		out.Events = append(out.Events, reasonEvent(ctx, base, d, k))
 	case d.Attempts > 0:
+		text := locale.T(ctx, "message.ev_answer_text", "N", d.Attempts, "Ms", thousands(int64(d.Ms)))
+		if d.Code == push.CodeDataCut {
+			text += " · " + codeWords(ctx, d.Channel, d.Code)
+		}
 		out.Events = append(out.Events, ui.Event{
-			State: "ok", Title: locale.T(ctx, "message.ev_answer", "Channel", channel), Time: k.millis(d.At),
-			Text: locale.T(ctx, "message.ev_answer_text", "N", d.Attempts, "Ms", thousands(int64(d.Ms))),
+			State: "ok", Title: locale.T(ctx, "message.ev_answer", "Channel", channel), Time: k.millis(d.At), Text: text,
 			Code: vendorWords(d.Code, d.Detail, d.VendorID), CodeOf: locale.T(ctx, "message.vendor_answer"),
 		})
 	}

@@ -108,7 +108,7 @@ func lossReasons(ctx context.Context, by map[string]int64, state string) []ui.Re
 	out := make([]ui.Reason, 0, len(keys))
 	for _, k := range keys {
 		tone := ui.Mute
-		if k == models.ReasonNoCredential || k == models.ReasonBadMessage {
+		if k == models.ReasonNoCredential || k == models.ReasonBadMessage || k == models.ReasonNotSent {
 			tone = ui.Bad // somebody here can mend these
 		}
 		out = append(out, ui.Reason{Label: locale.T(ctx, "reasons."+k), Figure: thousands(by[k]), Tone: tone, Href: recordsOf(state)})

@@ -173,6 +173,7 @@ const (
 	ReasonNoCredential = "no_credential"  // failed: no key for the device's channel
 	ReasonBadToken     = "bad_token"      // failed: dead or foreign token
 	ReasonBadMessage   = "bad_message"    // failed: payload refused
+	ReasonNotSent      = "not_sent"       // failed: the channel has no room or no form for it, no vendor saw it
 	ReasonAttempts     = "attempts"       // failed: retries used up
 	ReasonExpired      = "expired"        // expired before the vendor said yes
 	ReasonPaused       = "paused"         // pending: the credential is paused

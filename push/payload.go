@@ -20,8 +20,8 @@ func CompactJSON(v any) ([]byte, error) {
 }
 
 // Fit returns as much of body as lets a payload have at most most bytes, where payload
-// builds it around a body. It fails with CodeTooLarge when no part of the body would
-// do, and with CodeBadContent when the payload cannot be built.
+// builds it around a body. It fails with CodeTooLarge when less than LeastBody is left for
+// the body, and with CodeBadContent when the payload cannot be built.
 func Fit(body string, most int, payload func(body string) ([]byte, error)) (string, *Result) {
 	p, err := payload(body)
 	if err != nil {
@@ -29,6 +29,10 @@ func Fit(body string, most int, payload func(body string) ([]byte, error)) (stri
 	}
 	if len(p) <= most {
 		return body, nil
+	}
+	bare, err := payload("")
+	if err != nil || most-len(bare) < LeastBody {
+		return "", tooLarge(most)
 	}
 	// A byte of text is one of JSON or six, so what fits is searched for.
 	best, fits, tooLong := "", 0, len(body)
@@ -47,9 +51,13 @@ func Fit(body string, most int, payload func(body string) ([]byte, error)) (stri
 		}
 	}
 	if best == "" {
-		return "", &Result{Outcome: BadMessage, Code: CodeTooLarge, Text: fmt.Sprintf("the payload is over %d bytes", most)}
+		return "", tooLarge(most)
 	}
 	return best, nil
+}
+
+func tooLarge(most int) *Result {
+	return &Result{Outcome: BadMessage, Code: CodeTooLarge, Text: fmt.Sprintf("the payload is over %d bytes", most)}
 }
 
 // BadContent is the Result for a message that a channel cannot express.
@@ -61,12 +69,7 @@ func BadContent(text string) *Result {
 // subtitle, cut to so many characters. A message with only one of the two says it
 // twice, which is better than not at all; one with neither is no notification.
 func AlertText(m *Message, titleRunes, bodyRunes int) (title, body string, fault *Result) {
-	title, body = clean(m.Title), clean(m.Body)
-	if sub := clean(m.Subtitle); sub != "" && body != "" {
-		body = sub + "\n" + body
-	} else if body == "" {
-		body = sub
-	}
+	title, body = clean(m.Title), BodyText(m)
 	switch {
 	case title == "" && body == "":
 		return "", "", BadContent("a notification needs a title or a body")
@@ -76,6 +79,16 @@ func AlertText(m *Message, titleRunes, bodyRunes int) (title, body string, fault
 		body = title
 	}
 	return CutRunes(title, titleRunes), CutRunes(body, bodyRunes), nil
+}
+
+// BodyText is a message's body for a vendor that knows no subtitle: the subtitle is its
+// first line.
+func BodyText(m *Message) string {
+	sub, body := clean(m.Subtitle), clean(m.Body)
+	if sub == "" || body == "" {
+		return sub + body
+	}
+	return sub + "\n" + body
 }
 
 // clean makes valid UTF-8 without the space around it, so that blank text counts as

@@ -9,6 +9,7 @@ package push
 
 import (
 	"context"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -64,6 +65,9 @@ type Message struct {
 	Sound string
 	// CollapseKey makes a later message with the same key replace this one on the phone.
 	CollapseKey string
+	// Collapses says that other messages have this CollapseKey too. Without it only a
+	// repeat of this very message has.
+	Collapses bool
 	// ThreadID groups notifications of one conversation.
 	ThreadID string
 	// Category selects the app's registered notification actions.
@@ -78,8 +82,8 @@ type Message struct {
 	// ExpiresAt is when the message loses its worth. Zero means the vendor's
 	// default; a moment not after Now means "try once, do not store".
 	ExpiresAt time.Time
-	// Data is handed to the app beside the notification. Values must be
-	// marshalable by encoding/json; keys must not be "aps".
+	// Data is handed to the app beside the notification, see DataLimits. Values must
+	// be marshalable by encoding/json; keys must not be "aps".
 	Data map[string]any
 	// ReceiptURL is where the vendor shall report what became of the message, at
 	// most MaxReceiptURL bytes; "" for nowhere. Vendors whose address is entered
@@ -196,7 +200,13 @@ const (
 	CodeClosed     = "hy_closed"      // the sender was closed, not sent
 	// CodeRefusedAddress: the target's own address must not be called, not sent.
 	CodeRefusedAddress = "hy_refused_address"
+	// CodeDataCut: accepted, without the part of the data that the channel could not
+	// carry, see SendFitting.
+	CodeDataCut = "hy_data_cut"
 )
+
+// OwnCode reports whether a code is one of ours, so that no vendor judged the message.
+func OwnCode(code string) bool { return strings.HasPrefix(code, "hy_") }
 
 // Sender sends through one credential. It is safe for concurrent use.
 type Sender interface {
@@ -233,6 +243,8 @@ type Limits struct {
 	// Wide: the vendor counts half widths, so that these are Chinese characters and
 	// twice as many others.
 	Wide bool
+	// Data says what the channel takes of a message's data.
+	Data DataLimits
 	// InFlight is the most Sends at once through one credential, 0 for as many as
 	// the worker likes.
 	InFlight int

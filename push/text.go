@@ -138,6 +138,21 @@ func CutJSON(s string, room int) string {
 	return s
 }
 
+// LeastBody is how many bytes of a body, as JSON, are worth more than data for the app:
+// three dozen Chinese characters. Where a body must be cut to less than this, the message
+// is too large as it is, and SendFitting leaves data out.
+const LeastBody = 108
+
+// CutBody is CutJSON for the body of an alert: it returns "" also where the body must be
+// cut to less than LeastBody.
+func CutBody(body string, room int) string {
+	out := CutJSON(body, room)
+	if room < LeastBody && out != strings.ToValidUTF8(body, "\uFFFD") {
+		return ""
+	}
+	return out
+}
+
 // jsonLen is how many bytes encoding/json, not escaping HTML, writes for a rune.
 func jsonLen(r rune) int {
 	switch {

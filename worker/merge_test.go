@@ -46,7 +46,7 @@ func TestMerge(t *testing.T) {
 		r.state(third, 1, models.StateAccepted, "")
 		// The alerts of a conversation replace each other; those of another do not.
 		list := r.vendor.list()
-		if list[0].msg.CollapseKey != list[3].msg.CollapseKey || list[0].msg.CollapseKey == list[1].msg.CollapseKey {
+		if !list[0].msg.Collapses || list[0].msg.CollapseKey != list[3].msg.CollapseKey || list[0].msg.CollapseKey == list[1].msg.CollapseKey {
 			t.Errorf("collapse keys %q %q %q", list[0].msg.CollapseKey, list[1].msg.CollapseKey, list[3].msg.CollapseKey)
 		}
 		// The sums hold: three were planned and went, one was merged; the badge counts nowhere.

@@ -287,7 +287,7 @@ func (p *planner) choose(j *job, i int, cfg *models.SendConfig, r *models.Reach)
 	if cfg.Merge > 0 && m.Kind == models.KindAlert && m.Conversation != "" {
 		own := *j.msg // on each device it may stand for another number
 		own.Body = mergedText(own.Body, j.count, cfg.Language)
-		own.CollapseKey = hidden(cfg, m.Conversation)
+		own.CollapseKey, own.Collapses = hidden(cfg, m.Conversation), true
 		j.msg = &own
 	}
 	p.badge(j, models.Badge{N: r.Device.Badge, Revision: r.Device.BadgeRevision})

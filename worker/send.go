@@ -119,7 +119,7 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string,
 	m := *j.msg
 	m.ReceiptURL = receipts
 	j.each(func(j *job) { j.reported = receipts != "" })
-	results = s.Send(ctx, m, targets)
+	results = push.SendFitting(ctx, s, m, targets)
 	none := push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
 	if len(results) != len(targets) {
 		return push.Fill(len(targets), none)
@@ -154,7 +154,7 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 		}
 	case push.BadMessage:
 		if !l.receiptRefused(ctx, j, r, now) && !j.turn(now) {
-			j.settle(models.StateFailed, models.ReasonBadMessage, now)
+			j.settle(models.StateFailed, refusedReason(r.Code), now)
 		}
 	case push.BadCredential:
 		l.refuse(ctx, j, r, now)
@@ -170,6 +170,14 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 // not answer.
 func spares(r *push.Result) bool {
 	return r.DeviceOnly && (r.Outcome == push.Throttled || r.Outcome == push.Retry)
+}
+
+// refusedReason says whether a vendor refused a message, or no vendor ever saw it.
+func refusedReason(code string) string {
+	if push.OwnCode(code) {
+		return models.ReasonNotSent
+	}
+	return models.ReasonBadMessage
 }
 
 // report tells the governor and uses the room it gives.

@@ -30,7 +30,7 @@ func compose(it *models.Item, cfg *models.SendConfig, id string) push.Message {
 		out.ChannelIDs[push.Channel(vendor)] = id
 	}
 	if c.CollapseKey != "" {
-		out.CollapseKey = c.CollapseKey
+		out.CollapseKey, out.Collapses = c.CollapseKey, true
 	}
 	if c.ThreadID != "" {
 		out.ThreadID = c.ThreadID
@@ -111,13 +111,15 @@ func hidden(cfg *models.SendConfig, id string) string {
 }
 
 // withMessageID adds the message's id for the app's receipts. A request's map is
-// shared with others and stays as it is.
+// shared with others and stays as it is. A key that would take the place of Apple's own
+// dictionary is left out.
 func withMessageID(data map[string]any, id string) map[string]any {
 	if len(data) == 0 {
 		return map[string]any{models.DataMessageID: id}
 	}
 	out := make(map[string]any, len(data)+1)
 	maps.Copy(out, data)
+	delete(out, "aps")
 	out[models.DataMessageID] = id
 	return out
 }

@@ -15,7 +15,7 @@ import (
 func TestCompose(t *testing.T) {
 	it := models.Item{
 		Message: models.Message{ID: "m1", Kind: models.KindAlert, Conversation: "c1", ExpiresAt: time.Unix(1e9, 0)},
-		Content: models.Content{Title: "Bob", Subtitle: "in the group", Body: "the secret", Sound: "ding.caf", Data: map[string]any{"x": 1}},
+		Content: models.Content{Title: "Bob", Subtitle: "in the group", Body: "the secret", Sound: "ding.caf", Data: map[string]any{"x": 1, "aps": "of nobody but Apple"}},
 	}
 	base := push.Message{
 		Kind: push.Alert, Sound: "ding.caf", CollapseKey: "m1", ThreadID: "c1", HighPriority: true, ExpiresAt: time.Unix(1e9, 0),
@@ -47,12 +47,15 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s %s: %s", c.mode, c.lang, d)
 		}
 	}
+	if models.DataMessageID != push.DataMessageID {
+		t.Error("the message's id has two names")
+	}
 	if _, changed := it.Content.Data[models.DataMessageID]; changed {
 		t.Error("the request's data was changed")
 	}
 	it.Content.CollapseKey, it.Content.ThreadID, it.Content.LowPriority, it.Content.Title = "k", "t", true, ""
 	got := say(&it, &models.SendConfig{Name: "My app", TextMode: models.TextFull})
-	if got.CollapseKey != "k" || got.ThreadID != "t" || got.HighPriority {
+	if got.CollapseKey != "k" || !got.Collapses || got.ThreadID != "t" || got.HighPriority {
 		t.Errorf("got %+v", got)
 	}
 	it.Content.Title, it.Content.Speaker = "Your order 17", "Bob(Climbers)"

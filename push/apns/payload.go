@@ -131,7 +131,7 @@ func shorten(a *aps, data []byte, size int) ([]byte, error) {
 		return nil, errContent
 	}
 	room := maxPayload - (size - len(whole)) - 2 - len(ellipsis) // 2 for the quotes
-	if room < 1 {
+	if room < push.LeastBody {
 		return nil, errTooLarge
 	}
 	// Every rune takes at least one byte encoded, so what lies beyond room bytes

@@ -77,7 +77,7 @@ func (s *Sender) buildMessage(m *push.Message, badge *int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Notification.Body = push.CutJSON(out.Notification.Body, maxPayload-(len(whole)-len(body))-len(`""`))
+	out.Notification.Body = push.CutBody(out.Notification.Body, maxPayload-(len(whole)-len(body))-len(`""`))
 	if out.Notification.Body == "" {
 		return nil, errTooLarge
 	}
@@ -85,7 +85,14 @@ func (s *Sender) buildMessage(m *push.Message, badge *int) ([]byte, error) {
 }
 
 func (s *Sender) compose(m *push.Message, badge *int) (*message, error) {
-	out := &message{Android: android{Priority: "NORMAL", TTL: ttl(m.ExpiresAt, s.http.Now()), CollapseKey: valid(m.CollapseKey)}}
+	out := &message{Android: android{Priority: "NORMAL", TTL: ttl(m.ExpiresAt, s.http.Now())}}
+	if m.Collapses {
+		// A message with a key is "collapsible", of which a device gets 20 at once and
+		// then one in three minutes:
+		// https://firebase.google.com/docs/cloud-messaging/throttling-and-quotas
+		// For a mere repeat of a message the notification's tag is enough.
+		out.Android.CollapseKey = valid(m.CollapseKey)
+	}
 	var err error
 	if out.Data, err = data(m.Data); err != nil {
 		return nil, err
@@ -101,7 +108,7 @@ func (s *Sender) compose(m *push.Message, badge *int) (*message, error) {
 	default:
 		return nil, errContent // Android takes no badge without a notification
 	}
-	out.Notification = &notification{Title: valid(m.Title), Body: valid(m.Body)}
+	out.Notification = &notification{Title: valid(m.Title), Body: push.BodyText(m)}
 	if out.Notification.Title == "" && out.Notification.Body == "" {
 		return nil, errContent
 	}
@@ -145,33 +152,24 @@ func ttl(expires, now time.Time) string {
 	return strconv.FormatInt(int64(push.TTL(expires, now, 0, maxTTL)/time.Second), 10) + "s"
 }
 
-// data is the message's data as FCM takes it: text only, so that other values are
-// written as JSON. Google keeps some keys for itself.
+// data is the message's data as FCM takes it. Keys that Google keeps for itself keep
+// their names, inside push.DataMore.
 func data(in map[string]any) (map[string]string, error) {
-	if len(in) == 0 {
-		return nil, nil
+	if _, ok := in["aps"]; ok {
+		return nil, errContent
 	}
-	out := make(map[string]string, len(in))
-	for k, v := range in {
-		k = valid(k)
-		if k == "" || k == "aps" || reserved(k) {
-			return nil, errContent
-		}
-		if s, ok := v.(string); ok {
-			out[k] = valid(s)
-			continue
-		}
-		j, err := marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		out[k] = string(j)
+	out, fault := dataLimits().Texts(in)
+	if fault != nil {
+		return nil, errContent // it has no limit of its own to be over
 	}
 	return out, nil
 }
 
+// dataLimits: data is text only, and some keys are Google's own, see message.
+func dataLimits() push.DataLimits { return push.DataLimits{Reserved: reserved} }
+
 // reserved reports whether a key is Google's own: "from", "message_type", or any word
-// that begins with "google" or "gcm", see message.
+// that begins with "google" or "gcm".
 func reserved(k string) bool {
 	return k == "from" || k == "message_type" || strings.HasPrefix(k, "google") || strings.HasPrefix(k, "gcm")
 }

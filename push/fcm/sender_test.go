@@ -248,7 +248,7 @@ func TestMessage(t *testing.T) {
 	t.Cleanup(s.Close)
 	five, nine := 5, 9
 	m := push.Message{
-		Kind: push.Alert, Title: "鸿雁 <b>", Body: "你好 & bye", Badge: &five, Sound: "default", CollapseKey: "c:1", HighPriority: true,
+		Kind: push.Alert, Title: "鸿雁 <b>", Body: "你好 & bye", Badge: &five, Sound: "default", CollapseKey: "c:1", Collapses: true, HighPriority: true,
 		InterruptionLevel: "passive", ExpiresAt: now.Add(90 * time.Second), Data: map[string]any{"s": "x", "n": 7, "o": map[string]any{"a": []int{1}}, "z": nil},
 	}
 	ts := []push.Target{target(1), target(2)}
@@ -306,8 +306,14 @@ func TestMessageKinds(t *testing.T) {
 		"badge":        {push.Message{Kind: push.Badge, Badge: &one}, push.CodeBadContent},
 		"now or never": {push.Message{Kind: push.Alert, Title: "t", ExpiresAt: now}, `{"android":{"priority":"NORMAL","ttl":"0s","notification":{"channel_id":"im_messages"}},"notification":{"title":"t"}}`},
 		"far":          {push.Message{Kind: push.Alert, Body: "b", Sound: "bell", ExpiresAt: now.AddDate(5, 0, 0)}, `{"android":{"priority":"NORMAL","ttl":"2419200s","notification":{"channel_id":"im_messages","sound":"bell"}},"notification":{"body":"b"}}`},
-		"from":         {push.Message{Kind: push.Alert, Title: "t", Data: map[string]any{"from": "x"}}, push.CodeBadContent},
-		"gcm":          {push.Message{Kind: push.Alert, Title: "t", Data: map[string]any{"gcm.n": "x"}}, push.CodeBadContent},
+		"reserved keys": {
+			push.Message{Kind: push.Alert, Title: "t", Data: map[string]any{"from": "x", "gcm": map[string]any{"n": 1}, "k": "v"}},
+			`{"android":{"priority":"NORMAL","notification":{"channel_id":"im_messages"}},"data":{"hy_more":"{\"from\":\"x\",\"gcm\":{\"n\":1}}","k":"v"},"notification":{"title":"t"}}`,
+		},
+		"subtitle, of a message that is not collapsible": {
+			push.Message{Kind: push.Alert, Title: "t", Subtitle: "s", Body: "b", CollapseKey: "m"},
+			`{"android":{"priority":"NORMAL","notification":{"channel_id":"im_messages","tag":"m"}},"notification":{"title":"t","body":"s\nb"}}`,
+		},
 	} {
 		r := s.Send(context.Background(), c.m, []push.Target{target(0)})[0]
 		if !strings.HasPrefix(c.want, "{") {

@@ -49,7 +49,7 @@ func Spec() push.Spec {
 			{Key: fieldAccount, Kind: push.FieldFile, Required: true, MaxBytes: maxFile},
 			{Key: fieldChannel, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[^\x00-\x1f\x7f]+`, MaxBytes: 128},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: targetsPerSend, PayloadBytes: maxPayload},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, TargetsPerRequest: targetsPerSend, PayloadBytes: maxPayload, Data: dataLimits()},
 		Environments: environments(),
 		Open:         Open,
 		Inspect:      Inspect,

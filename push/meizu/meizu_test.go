@@ -225,10 +225,10 @@ func TestNotExpressible(t *testing.T) {
 		m    push.Message
 		code string
 	}{
-		"silent":    {push.Message{Kind: push.Silent}, push.CodeBadContent},
-		"badge":     {push.Message{Kind: push.Badge, Badge: &one}, push.CodeBadContent},
-		"no text":   {push.Message{Kind: push.Alert, Title: " "}, push.CodeBadContent},
-		"long data": {push.Message{Kind: push.Alert, Title: "x", Data: map[string]any{"k": strings.Repeat("长", 334)}}, push.CodeTooLarge},
+		"silent":  {push.Message{Kind: push.Silent}, push.CodeBadContent},
+		"badge":   {push.Message{Kind: push.Badge, Badge: &one}, push.CodeBadContent},
+		"no text": {push.Message{Kind: push.Alert, Title: " "}, push.CodeBadContent},
+		"no JSON": {push.Message{Kind: push.Alert, Title: "x", Data: map[string]any{"k": make(chan int)}}, push.CodeBadContent},
 	} {
 		if r := s.Send(context.Background(), c.m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != c.code {
 			t.Errorf("%s: %+v", name, r)
@@ -236,5 +236,15 @@ func TestNotExpressible(t *testing.T) {
 	}
 	if n := l.Sim.Requests(); n != 0 {
 		t.Errorf("%d requests", n)
+	}
+	// The 1000 bytes are customAttribute's; the README has none for parameters.
+	m := alert()
+	m.Subtitle, m.Data = "群", map[string]any{"k": strings.Repeat("长", 600), "": 1}
+	if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted {
+		t.Fatalf("%+v", r)
+	}
+	got := last(l)
+	if data, _ := got["clickTypeInfo"]["parameters"].(map[string]any); data["k"] != m.Data["k"] || data["hy_more"] != `{"":1}` || got["noticeBarInfo"]["content"] != "群\n"+m.Body {
+		t.Errorf("%v", got)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -70,20 +69,15 @@ func (s *Sender) compose(m push.Message) (message, *push.Result) {
 	if m.Kind != push.Alert {
 		return message{}, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "Meizu shows notifications only; it wakes no app and sets no badge"}
 	}
-	// Meizu wants both; the one that is there stands for the other.
-	title, body := strings.TrimSpace(m.Title), strings.TrimSpace(m.Body)
-	if title == "" {
-		title = body
+	title, body, fault := push.AlertText(&m, 0, 0)
+	if fault != nil {
+		return message{}, fault
 	}
-	if body == "" {
-		body = title
-	}
-	if title == "" {
-		return message{}, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "Meizu shows no notification without a text"}
-	}
-	custom, refused := parameters(m.Data)
-	if refused != nil {
-		return message{}, refused
+	// The extras of the intent that opens the app. Meizu states no limit for them; its
+	// 1000 bytes are those of customAttribute.
+	custom, fault := push.DataLimits{}.Texts(m.Data)
+	if fault != nil {
+		return message{}, fault
 	}
 	out := message{
 		NoticeBar: noticeBar{NoticeMsgType: s.noticeType, Title: push.CutRunes(title, titleRunes), Content: push.CutRunes(body, bodyRunes)},
@@ -98,29 +92,6 @@ func (s *Sender) compose(m push.Message) (message, *push.Result) {
 	// sets it only then.
 	if m.ReceiptURL != "" && len(m.ReceiptURL) <= push.MaxReceiptURL {
 		out.ReceiptAsk = &receiptTo{Callback: m.ReceiptURL, Type: 3}
-	}
-	return out, nil
-}
-
-// parameters are the extras of the intent that opens the app.
-func parameters(data map[string]any) (map[string]string, *push.Result) {
-	out := make(map[string]string, len(data))
-	size := 0
-	for k, v := range data {
-		value, ok := v.(string)
-		if !ok {
-			b, err := json.Marshal(v)
-			if err != nil {
-				return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "the custom data cannot be written as JSON"}
-			}
-			value = string(b)
-		}
-		k, value = strings.ToValidUTF8(k, "\uFFFD"), strings.ToValidUTF8(value, "\uFFFD")
-		size += len(k) + len(value)
-		out[k] = value
-	}
-	if size > maxCustom {
-		return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeTooLarge, Text: "the custom data is over 1000 bytes"}
 	}
 	return out, nil
 }

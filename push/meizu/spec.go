@@ -42,9 +42,6 @@ const (
 	bodyRunes    = 100
 	maxParam     = 64
 	maxNotifyKey = 8
-	// maxCustom is Meizu's limit in bytes for customAttribute, the only one it states
-	// for what the app gets beside the notification.
-	maxCustom = 1000
 )
 
 // targetsPerSend is how much one Send carries; it makes as many requests as needed.

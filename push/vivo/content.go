@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf16"
 
 	"hongyan/push"
 )
@@ -70,20 +69,13 @@ func (s *Sender) compose(m push.Message) (content, *push.Result) {
 	if m.Kind != push.Alert {
 		return content{}, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "vivo shows notifications only; it wakes no app and sets no badge alone"}
 	}
-	// vivo wants both; the one that is there stands for the other.
-	title, body := strings.TrimSpace(m.Title), strings.TrimSpace(m.Body)
-	if title == "" {
-		title = body
+	title, body, fault := push.AlertText(&m, 0, 0)
+	if fault != nil {
+		return content{}, fault
 	}
-	if body == "" {
-		body = title
-	}
-	if title == "" {
-		return content{}, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "vivo shows no notification without a text"}
-	}
-	custom, refused := customMap(m.Data)
-	if refused != nil {
-		return content{}, refused
+	custom, fault := dataLimits().Texts(m.Data)
+	if fault != nil {
+		return content{}, fault
 	}
 	c := content{
 		AppID: json.Number(s.appID), NotifyType: notifyRingVibrate, Title: push.CutWidth(title, titleWidth), Content: push.CutWidth(body, bodyWidth),
@@ -97,32 +89,6 @@ func (s *Sender) compose(m push.Message) (content, *push.Result) {
 		c.TimeToLive = int(push.TTL(m.ExpiresAt, s.http.Now(), leastTTL, mostTTL) / time.Second)
 	}
 	return c, nil
-}
-
-// customMap makes vivo's map of strings from a message's data.
-func customMap(data map[string]any) (map[string]string, *push.Result) {
-	out := make(map[string]string, len(data))
-	chars := 0
-	for k, v := range data {
-		value, ok := v.(string)
-		if !ok {
-			b, err := json.Marshal(v)
-			if err != nil {
-				return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "the custom data cannot be written as JSON"}
-			}
-			value = string(b)
-		}
-		k, value = strings.ToValidUTF8(k, "\uFFFD"), strings.ToValidUTF8(value, "\uFFFD")
-		if k == "" {
-			return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: "the custom data has a key without a name"}
-		}
-		chars += len(utf16.Encode([]rune(k))) + len(utf16.Encode([]rune(value)))
-		out[k] = value
-	}
-	if len(out) > maxCustomPairs || chars > maxCustomChars {
-		return nil, &push.Result{Outcome: push.BadMessage, Code: push.CodeTooLarge, Text: "the custom data is over vivo's 10 pairs or 1024 characters"}
-	}
-	return out, nil
 }
 
 // goodRegID keeps out what cannot be a regId. [api] says 23 characters; other lengths

@@ -100,10 +100,6 @@ func TestNotExpressible(t *testing.T) {
 	l := newLab(t)
 	s := l.Open()
 	one := 1
-	many := map[string]any{}
-	for _, k := range strings.Split("abcdefghijk", "") {
-		many[k] = 1
-	}
 	for name, c := range map[string]struct {
 		m    push.Message
 		code string
@@ -111,9 +107,7 @@ func TestNotExpressible(t *testing.T) {
 		"silent":    {push.Message{Kind: push.Silent}, push.CodeBadContent},
 		"badge":     {push.Message{Kind: push.Badge, Badge: &one}, push.CodeBadContent},
 		"no text":   {push.Message{Kind: push.Alert}, push.CodeBadContent},
-		"11 pairs":  {push.Message{Kind: push.Alert, Title: "x", Data: many}, push.CodeTooLarge},
 		"long data": {push.Message{Kind: push.Alert, Title: "x", Data: map[string]any{"k": strings.Repeat("长", 1024)}}, push.CodeTooLarge},
-		"no key":    {push.Message{Kind: push.Alert, Title: "x", Data: map[string]any{"": 1}}, push.CodeBadContent},
 	} {
 		if r := s.Send(context.Background(), c.m, targets(1))[0]; r.Outcome != push.BadMessage || r.Code != c.code {
 			t.Errorf("%s: %+v", name, r)
@@ -126,6 +120,19 @@ func TestNotExpressible(t *testing.T) {
 	m.Data = map[string]any{"k": strings.Repeat("长", 1023)}
 	if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted {
 		t.Errorf("data that just fits: %+v", r)
+	}
+	m = alert()
+	m.Subtitle, m.Data = "群", map[string]any{"hy_mid": "the id of the message"}
+	for _, k := range strings.Split("abcdefghijk", "") {
+		m.Data[k] = 1
+	}
+	if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Accepted {
+		t.Fatalf("12 pairs: %+v", r)
+	}
+	got := lab.Last[map[string]any](l)
+	custom, _ := got["clientCustomMap"].(map[string]any)
+	if len(custom) != 10 || custom["hy_mid"] != m.Data["hy_mid"] || custom["hy_more"] != `{"i":1,"j":1,"k":1}` || got["content"] != "群\n"+m.Body {
+		t.Errorf("12 pairs: %v", got)
 	}
 }
 

@@ -56,6 +56,11 @@ const (
 // targetsPerSend is how much one Send carries; it makes as many requests as needed.
 const targetsPerSend = maxTargets
 
+// dataLimits are those of clientCustomMap: a map of texts.
+func dataLimits() push.DataLimits {
+	return push.DataLimits{Pairs: maxCustomPairs, Chars: maxCustomChars}
+}
+
 // rate is vivo's default of pushes a second, which grows with the installs
 // (https://cloud.tencent.com/document/product/548/43794).
 const rate = 500
@@ -83,7 +88,7 @@ func Spec() push.Spec {
 			// while the app is under review (code 10045).
 			{Key: fieldPushMode, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{"0", modeTest}, MaxBytes: 1},
 		},
-		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchSilent, TargetsPerRequest: targetsPerSend, TitleRunes: titleWidth / 2, BodyRunes: bodyWidth / 2, Wide: true},
+		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchSilent, TargetsPerRequest: targetsPerSend, TitleRunes: titleWidth / 2, BodyRunes: bodyWidth / 2, Wide: true, Data: dataLimits()},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
 		Inspect:      Inspect,

@@ -49,14 +49,15 @@ type payload struct {
 func buildPayload(m *push.Message, t *push.Target) ([]byte, error) {
 	// A browser lets a site be woken only to show something, and takes the permission
 	// away from one that does not.
-	if m.Kind != push.Alert || m.Title == "" && m.Body == "" {
+	text := push.BodyText(m)
+	if m.Kind != push.Alert || m.Title == "" && text == "" {
 		return nil, errContent
 	}
 	if _, ok := m.Data["aps"]; ok {
 		return nil, errContent
 	}
 	p := &payload{
-		ID: t.ID, Title: m.Title, Body: m.Body, Tag: m.CollapseKey, Badge: m.Badge,
+		ID: t.ID, Title: m.Title, Body: text, Tag: m.CollapseKey, Badge: m.Badge,
 		Silent: m.Sound == "", Thread: m.ThreadID, Data: m.Data,
 	}
 	if t.Badge != nil {
@@ -74,7 +75,7 @@ func buildPayload(m *push.Message, t *push.Target) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Body = push.CutJSON(p.Body, maxPayload-(len(whole)-len(body))-len(`""`)); p.Body == "" {
+	if p.Body = push.CutBody(p.Body, maxPayload-(len(whole)-len(body))-len(`""`)); p.Body == "" {
 		return nil, errTooLarge
 	}
 	return marshal(p)

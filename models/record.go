@@ -14,6 +14,7 @@ type Recording struct {
 	Attempts   []Attempt
 	Counters   []Count
 	Retired    []RetiredRoute
+	NotifyOff  []SwitchedOff
 	Badges     map[int64]Badge // by device
 	Rest       []Rest
 }
@@ -31,6 +32,14 @@ type RetiredRoute struct {
 	Code    string // the vendor's code
 	// Before: a token registered again after this moment is alive and stays.
 	Before time.Time
+}
+
+// SwitchedOff is a device whose vendor says, in its answer to a send, that the user does
+// not let the app show notifications.
+type SwitchedOff struct {
+	AppID, DeviceID int64
+	// At: a phone that was in touch after this moment knows better.
+	At time.Time
 }
 
 // Rest is work that a batch leaves open, to become a batch of its own.
@@ -87,6 +96,7 @@ type gathered struct {
 	attempts   []*Attempt
 	counts     map[Count]int64
 	retired    []RetiredRoute
+	off        []SwitchedOff
 	badges     map[int64]Badge
 }
 
@@ -124,6 +134,9 @@ func (r *recorder) record(ctx context.Context, recs []Recording) error {
 	if err := r.retireRoutes(g.retired); err != nil {
 		return fmt.Errorf("routes: %w", err)
 	}
+	if err := r.switchOff(g.off, g.badges); err != nil {
+		return fmt.Errorf("notifications off: %w", err)
+	}
 	if err := r.setBadges(ctx, g.badges); err != nil {
 		return fmt.Errorf("badges: %w", err)
 	}
@@ -154,6 +167,7 @@ func gather(recs []*Recording) *gathered {
 		}
 		sumCounts(g.counts, r.Counters)
 		g.retired = append(g.retired, r.Retired...)
+		g.off = append(g.off, r.NotifyOff...)
 		for id, n := range r.Badges {
 			g.badges[id] = n
 		}
@@ -203,6 +217,30 @@ func (r *recorder) retireRoutes(retired []RetiredRoute) error {
 		}
 		err = r.retireRoutelessDevice(devices[0], x.Code)
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// switchOff notes on devices that notifications are off, as a receipt that says so does.
+// badges are the devices that are written next: all are locked in one order.
+func (r *recorder) switchOff(off []SwitchedOff, badges map[int64]Badge) error {
+	if len(off) == 0 {
+		return nil
+	}
+	if r.pgx != nil {
+		ids := sortedKeys(badges, compareInt64)
+		for _, x := range off {
+			ids = append(ids, x.DeviceID)
+		}
+		var locked []int64
+		if err := r.Raw("SELECT id FROM devices WHERE id IN ? ORDER BY id FOR UPDATE", ids).Scan(&locked).Error; err != nil {
+			return err
+		}
+	}
+	for _, x := range off {
+		if err := r.notifyOff(x.AppID, x.DeviceID, x.At); err != nil {
 			return err
 		}
 	}

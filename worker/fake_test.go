@@ -30,6 +30,7 @@ type fakeDB struct {
 	attempts   []models.Attempt
 	counters   map[models.Count]int64
 	retired    []models.RetiredRoute
+	off        []models.SwitchedOff
 	fail       func(call string) error
 	records    int
 	claims     int
@@ -185,6 +186,7 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 			d.counters[c] += n
 		}
 		d.retired = append(d.retired, r.Retired...)
+		d.off = append(d.off, r.NotifyOff...)
 		for id, n := range r.Badges {
 			if dev := &d.devices[id].Device; dev.BadgeRevision == n.Revision {
 				dev.Badge = n.N

@@ -287,7 +287,7 @@ func (s *process) newServer() (*web.Server, error) {
 		SimulatorAt:   s.cfg.SandboxAPNs,
 		RetentionDays: int(s.cfg.Retention / (24 * time.Hour)),
 		Phones:        phoneMaker{s}, Channels: s.channels.Lookup, Simulator: s.simulator, Self: s.ownAddress(),
-		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound),
+		Alerts: s.alerts, DialControl: push.Guard(s.cfg.Outbound), Metrics: s.metrics,
 	}
 	if s.cfg.XMPP() {
 		d.XMPP = s.xmppState

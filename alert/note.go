@@ -111,10 +111,9 @@ func credential(ctx context.Context, f models.AlertFacts) string {
 
 // cause explains a vendor's code as the console does, and names it.
 func cause(ctx context.Context, f models.AlertFacts) string {
-	for _, key := range []string{"codes." + f.Channel + "." + f.Code, "codes." + f.Code} {
-		if words, ok := locale.Find(ctx, key); ok {
-			return words + " (" + f.Code + ")"
-		}
+	words, known := locale.Code(ctx, f.Channel, f.Code, "")
+	if known {
+		words += " (" + f.Code + ")"
 	}
-	return f.Code
+	return words
 }

@@ -72,8 +72,8 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 				has[r.Channel] = true
 			}
 			card := channelCard(std, k, r, &spec, did)
-			if code, ok := tested[number(r.ID)]; ok {
-				card.Result = testWords(std, r.Channel, code)
+			if said, ok := tested[r.ID]; ok {
+				card.Result = testWords(std, r.Channel, said)
 			}
 			if may {
 				tests++
@@ -217,7 +217,10 @@ func receiptFacts(ctx context.Context, k clock, r *models.Credential, spec *push
 		return
 	}
 	text := locale.T(ctx, "channel.receipt_never")
-	if r.ReceiptAt != nil {
+	switch {
+	case r.ReceiptAt != nil && r.ReceiptCount == 0:
+		text = locale.T(ctx, "channel.receipt_tested", "Time", k.Ago(ctx, *r.ReceiptAt))
+	case r.ReceiptAt != nil:
 		text = locale.T(ctx, "channel.receipt_span", "Time", k.Ago(ctx, *r.ReceiptAt), "N", thousands(r.ReceiptCount))
 	}
 	fact("channel.receipt", text)
@@ -266,7 +269,8 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 // refusedWords say who refused the keys, with the code: the vendor, or we ourselves
 // when they could not be used.
 func refusedWords(ctx context.Context, r *models.Credential) string {
-	if strings.HasPrefix(r.CauseCode, "hy_") {
+	// Codes without a channel are ours, those of fields among them.
+	if _, ours := locale.Find(ctx, "codes."+r.CauseCode); ours || strings.HasPrefix(r.CauseCode, "hy_") {
 		return locale.T(ctx, "channel.unusable", "Code", r.CauseCode)
 	}
 	return locale.T(ctx, "channel.refused", "Vendor", locale.T(ctx, "channels."+r.Channel), "Code", r.CauseCode)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"hongyan/models"
 	"hongyan/push"
 	"hongyan/push/registry"
@@ -274,6 +276,76 @@ func TestChannelReceipts(t *testing.T) {
 		}
 		v.Get(config).Has("共 1 条", "拒绝的回执 1").HasNot("未收到过")
 	})
+}
+
+// AppGallery's 测试回执 reports nothing: the card says that one came. Reports to an
+// address that no credential has are on no card, and counted by channel.
+func TestReceiptsTestedAndUnknown(t *testing.T) {
+	for _, engine := range []models.Dialect{models.SQLite, models.Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			metrics := prometheus.NewRegistry()
+			s := newSite(t, engine, func(d *Deps) { d.Metrics = metrics })
+			owner, app, v := androidSite(s, "main")
+			base := appBase(app.ID)
+			config := base + "/config"
+			v.Submit(base+"/credentials/hw/new", channelForm(channelValues(t)[push.Huawei])...).To(config).Has("未收到过")
+			row, _ := s.channelRow(owner, models.AppOwner(app.ID), push.Huawei, "")
+			secret, err := s.Store.ReceiptSecret(t.Context(), owner, models.AppOwner(app.ID), row.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			machine := s.Visitor()
+			machine.Post(ReceiptPath("hw", secret)).Want(http.StatusOK)
+			if err := s.Store.FlushReceipts(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			v.Get(config).Has("收到过测试回执", "还没有消息的回执").HasNot("未收到过", "拒绝的回执")
+			v.Lang = "en"
+			v.Get(config).Has("A test or an empty report came").HasNot("None received")
+
+			machine.Post("/receipts/hw/guessed").Want(http.StatusNotFound)
+			machine.Post("/receipts/mz/guessed").Want(http.StatusNotFound)
+			machine.Post("/receipts/mz/guessed").Want(http.StatusNotFound)
+			machine.Post("/receipts/invented/guessed").Want(http.StatusNotFound)
+			machine.Post("/receipts/apns/guessed").Want(http.StatusNotFound)
+			machine.Post(ReceiptPath("hw", secret), "not", "a report").Want(http.StatusForbidden)
+			got, series := counters(t, metrics)
+			want := map[string]float64{
+				"hongyan_receipts_refused_total hw unknown_address": 1, "hongyan_receipts_refused_total mz unknown_address": 2,
+				"hongyan_receipts_refused_total hw forged_receipt": 1,
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("counted %v, want %v", got, want)
+			}
+			if series != 8 { // one of each channel with receipts, before anything was refused
+				t.Errorf("%d series", series)
+			}
+		})
+	}
+}
+
+// counters returns the counters that are not 0, by name and labels, and how many there are.
+func counters(t *testing.T, from prometheus.Gatherer) (got map[string]float64, series int) {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			series++
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			if n := m.GetCounter().GetValue(); n > 0 {
+				got[name] = n
+			}
+		}
+	}
+	return got, series
 }
 
 // Who may only read sees the cards and no way to change them, other accounts find

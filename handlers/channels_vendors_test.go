@@ -104,6 +104,18 @@ func TestChannelTests(t *testing.T) {
 		if err := sims[push.Vivo].Set(sandbox.Settings{}); err != nil {
 			t.Fatal(err)
 		}
+
+		// A code that no table explains is told as such, with what the vendor said.
+		if err := sims[push.Meizu].Set(sandbox.Settings{Mix: map[string]float64{"999999": 100}}); err != nil {
+			t.Fatal(err)
+		}
+		v.Get(config).Submit(all).To(config).Has("测试没有完成：厂商返回了未知代码 999999，原话：refused by the settings。凭证状态不变。")
+		v.Lang = "en"
+		v.Get(config).Submit(all).To(config).Has("The test did not finish: The vendor answered with the unknown code 999999 and said: refused by the settings.")
+		v.Lang = "zh-CN"
+		if err := sims[push.Meizu].Set(sandbox.Settings{}); err != nil {
+			t.Fatal(err)
+		}
 		for channel := range sims {
 			for key, value := range values[channel] {
 				if strings.Contains(key, "secret") && strings.Contains(s.Log.String(), value) {

@@ -2,7 +2,7 @@ package handlers
 
 import (
 	"context"
-	"strings"
+	"encoding/json"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -70,8 +70,8 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 			continue
 		}
 		card := credentialCard(std, clock, k, did)
-		if code, ok := tested[number(k.ID)]; ok {
-			card.Result = testWords(std, k.Channel, code)
+		if said, ok := tested[k.ID]; ok {
+			card.Result = testWords(std, k.Channel, said)
 		}
 		if may {
 			base := at.base + "/credentials/"
@@ -88,25 +88,53 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 // keyTested is where a request keeps what a test of one of its credentials said.
 const keyTested = "hongyan.tested"
 
-// testResults returns which credentials were just tested without a yes or no, and the
-// codes. They are taken once for a page, whose sections share them.
-func testResults(ctx echo.Context, at credentialPlace) map[string]string {
+// testAnswer is what a vendor said to a test, as the next page takes it: a code that is
+// neither yes nor no, and words for one that no table explains.
+type testAnswer struct {
+	ID   int64  `json:"i"`
+	Code string `json:"c"`
+	Said string `json:"s,omitempty"`
+}
+
+// maxSaid bounds the words that are kept for one page, in bytes: they travel in a cookie.
+const maxSaid = 500
+
+// keepAnswers keeps what tests said for the next page.
+func keepAnswers(ctx echo.Context, at credentialPlace, answers ...testAnswer) {
+	room := maxSaid
+	for i := range answers {
+		a := &answers[i]
+		if len(a.Said) > room {
+			a.Said = ""
+		}
+		room -= len(a.Said)
+	}
+	if text, err := json.Marshal(answers); err == nil {
+		web.KeepOnce(ctx, at.once, string(text))
+	}
+}
+
+// testResults returns which credentials were just tested without a yes or no, and what
+// was said. They are taken once for a page, whose sections share them.
+func testResults(ctx echo.Context, at credentialPlace) map[int64]testAnswer {
 	text, ok := ctx.Get(keyTested).(string)
 	if !ok {
 		text = web.TakeOnce(ctx, at.once)
 		ctx.Set(keyTested, text)
 	}
-	words := strings.Fields(text)
-	out := make(map[string]string, len(words)/2)
-	for i := 0; i+1 < len(words); i += 2 {
-		out[words[i]] = words[i+1]
+	var answers []testAnswer
+	_ = json.Unmarshal([]byte(text), &answers) // what cannot be read tells of no test
+	out := make(map[int64]testAnswer, len(answers))
+	for _, a := range answers {
+		out[a.ID] = a
 	}
 	return out
 }
 
 // testWords tells of a test that said neither yes nor no.
-func testWords(ctx context.Context, channel, code string) string {
-	if words, is := receiptWords(ctx, channel, code); is {
+func testWords(ctx context.Context, channel string, a testAnswer) string {
+	code := a.Code
+	if words, is := receiptWords(ctx, channel, a); is {
 		return words
 	}
 	switch {
@@ -115,17 +143,15 @@ func testWords(ctx context.Context, channel, code string) string {
 	case code == codeNoBundle:
 		return locale.T(ctx, "channel.test_no_package")
 	}
-	return locale.T(ctx, "credentials.test_unknown", "Cause", causeWords(ctx, channel, code, code))
+	cause, _ := locale.Code(ctx, channel, code, a.Said)
+	return locale.T(ctx, "credentials.test_unknown", "Cause", cause)
 }
 
-// causeWords explains a vendor's code; text stands in where no sentence is known.
+// causeWords explains a vendor's code; of text, which came with it, only what the vendor
+// said is shown, and only where no sentence explains the code.
 func causeWords(ctx context.Context, channel, code, text string) string {
-	for _, key := range []string{"codes." + channel + "." + code, "codes." + code} {
-		if words, ok := locale.Find(ctx, key); ok {
-			return words
-		}
-	}
-	return text
+	words, _ := locale.Code(ctx, channel, code, push.SaidIn(text))
+	return words
 }
 
 func credentialCard(ctx context.Context, clock clock, k *models.Credential, did *figures) views.CredentialCard {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +38,7 @@ func (h *console) testCredential(where place) echo.HandlerFunc {
 			web.Flash(ctx, web.T(ctx, "credentials.test_ok"), web.T(ctx, "credentials.test_ok_detail", "Milliseconds", r.Elapsed.Milliseconds()))
 		case push.BadCredential:
 		default:
-			web.KeepOnce(ctx, at.once, number(id)+" "+r.Code)
+			keepAnswers(ctx, at, testAnswer{ID: id, Code: r.Code, Said: push.SaidIn(r.Text)})
 		}
 		return web.SeeOther(ctx, at.back)
 	}
@@ -89,7 +88,7 @@ func (h *console) testCredentials(where place) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		var open []string
+		var open []testAnswer
 		passed := 0
 		for i, r := range results {
 			switch r.Outcome {
@@ -98,12 +97,12 @@ func (h *console) testCredentials(where place) echo.HandlerFunc {
 			case push.BadCredential:
 			default:
 				if len(open) < keptTests {
-					open = append(open, number(rows[i].ID)+" "+r.Code)
+					open = append(open, testAnswer{ID: rows[i].ID, Code: r.Code, Said: push.SaidIn(r.Text)})
 				}
 			}
 		}
 		if len(open) > 0 {
-			web.KeepOnce(ctx, at.once, strings.Join(open, " "))
+			keepAnswers(ctx, at, open...)
 		}
 		if passed == len(rows) && passed > 0 {
 			web.Flash(ctx, web.Tn(ctx, "channel.all_ok", passed), web.T(ctx, "channel.all_ok_detail"))

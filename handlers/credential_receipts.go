@@ -81,19 +81,20 @@ func (h *console) proveReceipts(ctx echo.Context, at credentialPlace, k *models.
 		_, err := h.Store.CredentialTested(std, h.actor(ctx), at.owner, k.ID, k.Revision, r.Code, r.Text)
 		return false, err
 	}
-	web.KeepOnce(ctx, at.once, number(k.ID)+" "+receiptsTested+r.Code)
+	keepAnswers(ctx, at, testAnswer{ID: k.ID, Code: receiptsTested + r.Code, Said: push.SaidIn(r.Text)})
 	return false, nil
 }
 
 // receiptWords tells of a test with the receipt address that was no yes.
-func receiptWords(ctx context.Context, channel, code string) (string, bool) {
-	code, is := strings.CutPrefix(code, receiptsTested)
+func receiptWords(ctx context.Context, channel string, a testAnswer) (string, bool) {
+	code, is := strings.CutPrefix(a.Code, receiptsTested)
 	if !is {
 		return "", false
 	}
 	vendor := locale.T(ctx, "channels."+channel)
-	if strings.HasPrefix(code, "hy_") {
-		return locale.T(ctx, "channel.receipt_unproven", "Vendor", vendor, "Cause", causeWords(ctx, channel, code, code)), true
+	cause, known := locale.Code(ctx, channel, code, a.Said)
+	if !known || strings.HasPrefix(code, "hy_") {
+		return locale.T(ctx, "channel.receipt_unproven", "Vendor", vendor, "Cause", cause), true
 	}
 	return locale.T(ctx, "channel.receipt_unknown", "Vendor", vendor, "Code", code), true
 }

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"hongyan/alert"
 	"hongyan/models"
 	"hongyan/push"
@@ -23,6 +25,8 @@ type Deps struct {
 	PublicURL string
 	// Rates limit programs; the zero value stands for DefaultRates.
 	Rates Rates
+	// Metrics takes what is counted beside the HTTP requests; nil keeps none.
+	Metrics prometheus.Registerer
 	// RetentionDays is how long records are kept; pages say it.
 	RetentionDays int
 	// Sandbox is false where the operator runs no simulators; pages then hide it.

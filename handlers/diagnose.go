@@ -61,7 +61,7 @@ func checkIcon(tone ui.Tone) string {
 // may it show notifications, is there a way to it, is our key for that way good.
 func diagnose(ctx context.Context, a appPage, d *models.DeviceInfo, credentials []models.Credential, k clock) verdict {
 	g := &diagnosis{ctx: ctx, a: a, k: k}
-	g.registration(&d.Device)
+	g.registration(&d.Device, retiredChannel(d))
 	g.notifications(&d.Device)
 	g.routes(d, credentials)
 	g.accounts(d)
@@ -77,18 +77,30 @@ func diagnose(ctx context.Context, a appPage, d *models.DeviceInfo, credentials 
 	return g.verdict
 }
 
-func (g *diagnosis) registration(d *models.Device) {
+// registration checks that the device is registered; channel is what it was retired for.
+func (g *diagnosis) registration(d *models.Device, channel string) {
 	if d.RetiredAt == nil {
 		g.check(ui.OK, "tools.check_registered", g.t("tools.check_registered_text", "Time", g.k.Ago(g.ctx, d.LastSeenAt)), g.t("tools.normal"))
 		return
 	}
-	why := g.retired(d.RetiredCode)
+	why := g.retired(channel, d.RetiredCode)
 	g.check(ui.Bad, "tools.check_retired", g.t("tools.check_retired_text", "Time", g.k.Short(*d.RetiredAt), "Reason", why), g.t("tools.retired"))
 	g.fail(g.t("tools.why_retired"), g.t("tools.why_retired_text", "Reason", why), "", "")
 }
 
-// retired says in words why a device or vendor token was given up.
-func (g *diagnosis) retired(code string) string {
+// retiredChannel is the channel whose code retired a device: it was given up together
+// with the last of its vendor tokens. "" when no token says so.
+func retiredChannel(d *models.DeviceInfo) string {
+	for i := range d.Routes {
+		if r := &d.Routes[i]; r.RetiredAt != nil && r.RetiredCode == d.Device.RetiredCode {
+			return r.Channel
+		}
+	}
+	return ""
+}
+
+// retired says in words why a device or a vendor token of the channel was given up.
+func (g *diagnosis) retired(channel, code string) string {
 	switch code {
 	case models.RetiredMoved:
 		return g.t("tools.retired_moved")
@@ -99,7 +111,10 @@ func (g *diagnosis) retired(code string) string {
 	case "":
 		return g.t("tools.retired_unknown")
 	}
-	return codeWords(g.ctx, "apns", code)
+	if status, ok := strings.CutPrefix(code, models.RetiredReceipt); ok {
+		return g.t("tools.retired_receipt", "Channel", channelName(g.ctx, channel), "Code", status)
+	}
+	return codeWords(g.ctx, channel, code)
 }
 
 func (g *diagnosis) notifications(d *models.Device) {
@@ -134,7 +149,8 @@ func (g *diagnosis) routes(d *models.DeviceInfo, credentials []models.Credential
 	case living == 0:
 		note := g.t("tools.check_no_route_text")
 		if len(d.Routes) > 0 {
-			note = g.t("tools.check_dead_route_text", "Time", g.k.Short(*d.Routes[0].RetiredAt), "Reason", g.retired(d.Routes[0].RetiredCode))
+			last := &d.Routes[0]
+			note = g.t("tools.check_dead_route_text", "Time", g.k.Short(*last.RetiredAt), "Reason", g.retired(last.Channel, last.RetiredCode))
 		}
 		g.check(ui.Bad, "tools.check_no_route", note, g.t("tools.none"))
 		g.fail(g.t("reasons.no_route"), g.t("reasons.no_route_text"), "", "")

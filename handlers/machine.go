@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"hongyan/push"
 	"hongyan/web"
@@ -29,6 +30,8 @@ type Machine struct {
 	Now func() time.Time
 	// Rates limit callers; the zero value stands for DefaultRates.
 	Rates Rates
+	// Metrics takes the machine endpoints' own metrics; nil keeps none.
+	Metrics prometheus.Registerer
 }
 
 // Mount adds the routes of the machine endpoints. They have no session, no cookie
@@ -79,7 +82,7 @@ func (m Machine) Mount(s *web.Server) {
 	if m.Receipts != nil {
 		r := newReceiptHandler(m)
 		g := s.API("/receipts", writeStatus)
-		g.POST("/:channel/:secret", web.ByKey, m.machine(r.take))
+		g.POST("/:channel/:secret", web.ByKey, m.machine(r.counted))
 	}
 
 	// The app in a phone or a browser: X-Access-ID and X-Access-Key; and, but for

@@ -227,10 +227,33 @@ func noteEvent(ctx context.Context, channel string, n *models.VendorNote, k cloc
 		Text: locale.T(ctx, "notes.text", "Channel", channelName(ctx, channel)),
 		Code: n.Code, CodeOf: locale.T(ctx, "message.vendor_answer"),
 	}
+	if n.Event == string(push.EventOther) {
+		ev.Title, ev.Text = statusWords(ctx, channel, n.Code)
+	}
 	if n.Event == models.EventUninstalled || n.Event == "expired" {
 		ev.State = "bad"
 	}
 	return ev
+}
+
+// statusWords explains a status of a receipt that is no event of ours: why the vendor did
+// not show the message, where its pages say so, else that nothing is known.
+func statusWords(ctx context.Context, channel, code string) (title, text string) {
+	text = locale.T(ctx, "notes.text", "Channel", channelName(ctx, channel))
+	of := channel
+	if of == string(push.Harmony) {
+		of = string(push.Huawei) // one list for both
+	}
+	if why, ok := locale.Find(ctx, "notes."+of+"."+code); ok {
+		return locale.T(ctx, "notes.other"), why
+	}
+	if code == "" {
+		return locale.T(ctx, "notes.no_status"), text
+	}
+	if channel == string(push.Honor) {
+		text = locale.T(ctx, "notes.honor_status", "Field", fieldLabel(ctx, channel, "arrived_status"))
+	}
+	return locale.T(ctx, "notes.unknown_status", "Code", code), text
 }
 
 // reasonEvent tells why a delivery waits or ended without the vendor's yes.

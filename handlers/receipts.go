@@ -3,9 +3,11 @@ package handlers
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"hongyan/models"
 	"hongyan/push"
@@ -30,10 +32,52 @@ type receiptHandler struct {
 	Machine
 	unknown *web.Limiter
 	good    *goodSecrets
+	refused *prometheus.CounterVec
 }
 
+// codeUnknownAddress refuses a report to an address that no credential has.
+const codeUnknownAddress = "unknown_address"
+
 func newReceiptHandler(m Machine) *receiptHandler {
-	return &receiptHandler{Machine: m, unknown: m.limiter(m.Rates.UnknownReceipts), good: &goodSecrets{}}
+	h := &receiptHandler{
+		Machine: m, unknown: m.limiter(m.Rates.UnknownReceipts), good: &goodSecrets{},
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "hongyan", Subsystem: "receipts", Name: "refused_total",
+			Help: "Vendors' reports that were refused, by channel and reason. unknown_address: no credential has the address; too_many_requests: more of those than are looked up.",
+		}, []string{"channel", "reason"}),
+	}
+	for channel := range h.reporting() {
+		h.refused.WithLabelValues(channel, codeUnknownAddress) // at 0, so that it is seen
+	}
+	if m.Metrics != nil {
+		m.Metrics.MustRegister(h.refused)
+	}
+	return h
+}
+
+// reporting are the channels whose vendors report.
+func (h *receiptHandler) reporting() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, channel := range vendorChannels() {
+			if spec, ok := h.spec(channel); ok && spec.ParseReceipt != nil && !yield(string(channel)) {
+				return
+			}
+		}
+	}
+}
+
+// counted is take, with refusals in the metrics: those at an unknown address are on no
+// credential's card.
+func (h *receiptHandler) counted(c echo.Context) error {
+	err := h.take(c)
+	if err == nil {
+		return nil
+	}
+	e := apiErrorOf(err)
+	if spec, ok := h.spec(push.Channel(c.Param("channel"))); ok && spec.ParseReceipt != nil && e.status < http.StatusInternalServerError {
+		h.refused.WithLabelValues(string(spec.Channel), e.code).Inc()
+	}
+	return err
 }
 
 // take verifies one report and stores what it says. A vendor that does not get its
@@ -91,7 +135,7 @@ func (h *receiptHandler) authenticate(c echo.Context, channel string) (models.Re
 	if err != nil {
 		if models.KindOf(err) == models.NotFound {
 			h.unknown.Allow(from)
-			err = &apiError{status: http.StatusNotFound, code: "unknown_address"}
+			err = &apiError{status: http.StatusNotFound, code: codeUnknownAddress}
 		}
 		return r, err
 	}

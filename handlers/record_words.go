@@ -41,18 +41,14 @@ func channelName(ctx context.Context, channel string) string {
 	return channel
 }
 
-// codeWords explains a vendor's code, with the code behind the words; a code that we
-// do not know stands alone.
+// codeWords explains a vendor's code, with the code behind the words; of a code that we
+// do not know it says that.
 func codeWords(ctx context.Context, channel, code string) string {
-	if code == "" {
-		return ""
+	words, known := locale.Code(ctx, channel, code, "")
+	if known {
+		words += " (" + code + ")"
 	}
-	for _, key := range []string{"codes." + channel + "." + code, "codes." + code} {
-		if text, ok := locale.Find(ctx, key); ok {
-			return text + " (" + code + ")"
-		}
-	}
-	return code
+	return words
 }
 
 // sourceName names the bridge that a message came through.

@@ -22,7 +22,7 @@ const (
 // area, each with what it asks of its user. GET shows, POST changes.
 func (h *console) routes(s *web.Server) {
 	// Programs: IM servers and the app in a phone. Their routes stand in machine.go.
-	Machine{Ingest: h.Store, Devices: h.Store, Receipts: h.Store, Channels: h.Channels, PublicURL: h.PublicURL, Log: h.Log, Now: h.Now, Rates: h.Rates}.Mount(s)
+	Machine{Ingest: h.Store, Devices: h.Store, Receipts: h.Store, Channels: h.Channels, PublicURL: h.PublicURL, Log: h.Log, Now: h.Now, Rates: h.Rates, Metrics: h.Metrics}.Mount(s)
 
 	// People.
 	g := s.Console()

@@ -95,7 +95,7 @@ type Credential struct {
 	// The address that the vendor reports to, empty for channels without receipts.
 	SealedReceipt  []byte     `gorm:"column:receipt_secret" json:"-"`
 	ReceiptHash    []byte     `json:"-"`
-	ReceiptAt      *time.Time // when the vendor last reported
+	ReceiptAt      *time.Time // when the vendor last reported; while ReceiptCount is 0, when it tested the address
 	ReceiptCount   int64
 	ReceiptRefused int64 // reports that were forged or could not be read
 	// Since when messages carry the address of a vendor that must know it first

@@ -40,6 +40,10 @@ const (
 	RetiredUnregistered = "hy_unregistered" // the app said goodbye
 )
 
+// RetiredReceipt is what the code of a route begins with that a vendor's receipt calls
+// dead; the receipt's status follows.
+const RetiredReceipt = "receipt "
+
 // RouteInput is one vendor address as a phone reports it.
 type RouteInput struct {
 	Channel     string

@@ -168,10 +168,11 @@ const (
 // the funnel, each with a sentence and a remedy in the catalog.
 const (
 	ReasonNoDevice     = "no_device"      // skipped: the account has no device
-	ReasonNotifyOff    = "notify_off"     // skipped: notifications are switched off on the phone
+	ReasonNotifyOff    = "notify_off"     // skipped: notifications are switched off on the phone; failed: the vendor says so
 	ReasonNoRoute      = "no_route"       // skipped: the device has no living vendor token
 	ReasonNoCredential = "no_credential"  // failed: no key for the device's channel
-	ReasonBadToken     = "bad_token"      // failed: dead or foreign token
+	ReasonBadToken     = "bad_token"      // failed: dead token, retired
+	ReasonTokenKept    = "token_kept"     // failed: the vendor did not reach the device, whose token may be good
 	ReasonBadMessage   = "bad_message"    // failed: payload refused
 	ReasonNotSent      = "not_sent"       // failed: the channel has no room or no form for it, no vendor saw it
 	ReasonAttempts     = "attempts"       // failed: retries used up

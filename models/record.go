@@ -15,6 +15,7 @@ type Recording struct {
 	Counters   []Count
 	Tallies    map[TallyKey]Tally // of results, each for the credential that it came through
 	Retired    []RetiredRoute
+	NotifyOff  []SwitchedOff
 	Badges     map[int64]Badge // by device
 	Rest       []Rest
 }
@@ -32,6 +33,14 @@ type RetiredRoute struct {
 	Code    string // the vendor's code
 	// Before: a token registered again after this moment is alive and stays.
 	Before time.Time
+}
+
+// SwitchedOff is a device whose vendor says, in its answer to a send, that the user does
+// not let the app show notifications.
+type SwitchedOff struct {
+	AppID, DeviceID int64
+	// At: a phone that was in touch after this moment knows better.
+	At time.Time
 }
 
 // Rest is work that a batch leaves open, to become a batch of its own.
@@ -89,6 +98,7 @@ type gathered struct {
 	counts     map[Count]int64
 	tallies    map[TallyKey]Tally
 	retired    []RetiredRoute
+	off        []SwitchedOff
 	badges     map[int64]Badge
 }
 
@@ -126,6 +136,9 @@ func (r *recorder) record(ctx context.Context, recs []Recording) error {
 	if err := r.retireRoutes(g.retired); err != nil {
 		return fmt.Errorf("routes: %w", err)
 	}
+	if err := r.switchOff(g.off, g.badges); err != nil {
+		return fmt.Errorf("notifications off: %w", err)
+	}
 	if err := r.setBadges(ctx, g.badges); err != nil {
 		return fmt.Errorf("badges: %w", err)
 	}
@@ -160,6 +173,7 @@ func gather(recs []*Recording) *gathered {
 		sumCounts(g.counts, r.Counters)
 		sumTallies(g.tallies, r.Tallies)
 		g.retired = append(g.retired, r.Retired...)
+		g.off = append(g.off, r.NotifyOff...)
 		for id, n := range r.Badges {
 			g.badges[id] = n
 		}
@@ -209,6 +223,30 @@ func (r *recorder) retireRoutes(retired []RetiredRoute) error {
 		}
 		err = r.retireRoutelessDevice(devices[0], x.Code)
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// switchOff notes on devices that notifications are off, as a receipt that says so does.
+// badges are the devices that are written next: all are locked in one order.
+func (r *recorder) switchOff(off []SwitchedOff, badges map[int64]Badge) error {
+	if len(off) == 0 {
+		return nil
+	}
+	if r.pgx != nil {
+		ids := sortedKeys(badges, compareInt64)
+		for _, x := range off {
+			ids = append(ids, x.DeviceID)
+		}
+		var locked []int64
+		if err := r.Raw("SELECT id FROM devices WHERE id IN ? ORDER BY id FOR UPDATE", ids).Scan(&locked).Error; err != nil {
+			return err
+		}
+	}
+	for _, x := range off {
+		if err := r.notifyOff(x.AppID, x.DeviceID, x.At); err != nil {
 			return err
 		}
 	}

@@ -130,6 +130,36 @@ func TestRecordRetiresUnlessRegisteredSince(t *testing.T) {
 	})
 }
 
+// A vendor's word that notifications are off holds for a device of the app whose phone
+// was not in touch since the send, whatever else is written.
+func TestRecordSwitchesOffUnlessSeenSince(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
+		f, ctx, now := seed(t, s, nil), context.Background(), s.Now()
+		off, _ := addDevice(t, f.app, "alice", "android", "t1", now)
+		back, _ := addDevice(t, f.app, "alice", "android", "t2", now)
+		foreign, _ := addDevice(t, f.app, "alice", "android", "t3", now)
+		exec(t, s.DB, "UPDATE devices SET notify = ?", NotifyOn)
+		c.Advance(time.Minute)
+		exec(t, s.DB, "UPDATE devices SET last_seen_at = ? WHERE id = ?", s.Now(), back)
+		f.accept(t, message("1", "alice"))
+		b := claimAll(t, s.DB, "a")[0]
+		sent := now.Add(time.Second)
+		rec := Recording{Batch: b, Badges: map[int64]Badge{off: {N: 4}, foreign: {N: 5}}, NotifyOff: []SwitchedOff{
+			{AppID: f.app.appID, DeviceID: back, At: sent}, {AppID: f.app.appID + 1, DeviceID: foreign, At: sent}, {AppID: f.app.appID, DeviceID: off, At: sent},
+		}}
+		_, _, err := s.Record(ctx, "a", []Recording{rec})
+		must(t, err)
+		got, err := s.ReachDevices(ctx, []int64{off, back, foreign})
+		must(t, err)
+		if d := got[off].Device; d.Notify != NotifyOff || d.Badge != 4 || len(got[off].Routes) != 1 {
+			t.Errorf("switched off: %+v", got[off])
+		}
+		if got[back].Device.Notify != NotifyOn || got[foreign].Device.Notify != NotifyOn {
+			t.Errorf("seen since %d, of another app %d", got[back].Device.Notify, got[foreign].Device.Notify)
+		}
+	})
+}
+
 // TestRecordIsAtomic proves that a failing record leaves everything as it was,
 // so that the batch can be recorded again.
 func TestRecordIsAtomic(t *testing.T) {

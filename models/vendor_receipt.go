@@ -112,10 +112,10 @@ func (t *Tx) vendorNotes(from Reporter, list []VendorReceipt) error {
 func (t *Tx) vendorNote(from Reporter, v *VendorReceipt) error {
 	switch v.Event {
 	case EventNotifyOff:
-		return t.Exec("UPDATE devices SET notify = ? WHERE id = ? AND app_id = ? AND last_seen_at <= ?", NotifyOff, v.DeviceID, from.scope.appID, v.At).Error
+		return t.notifyOff(from.scope.appID, v.DeviceID, v.At)
 	case EventUninstalled:
 		q := "UPDATE routes SET retired_at = ?, retired_code = ? WHERE app_id = ? AND channel = ? AND device_id = ? AND retired_at IS NULL AND registered_at <= ?"
-		args := []any{t.now(), cutRunes("receipt "+v.Code, 64), from.scope.appID, from.Channel, v.DeviceID, v.At}
+		args := []any{t.now(), cutRunes(RetiredReceipt+v.Code, 64), from.scope.appID, from.Channel, v.DeviceID, v.At}
 		if v.Token != "" {
 			sum := sha256.Sum256([]byte(canonicalToken(from.Channel, v.Token)))
 			q, args = q+" AND token_hash = ?", append(args, sum[:])
@@ -124,9 +124,15 @@ func (t *Tx) vendorNote(from Reporter, v *VendorReceipt) error {
 		if r.Error != nil || r.RowsAffected == 0 {
 			return r.Error
 		}
-		return t.retireRoutelessDevice(v.DeviceID, "receipt "+v.Code)
+		return t.retireRoutelessDevice(v.DeviceID, RetiredReceipt+v.Code)
 	}
 	return nil
+}
+
+// notifyOff notes that the vendor says that a device shows no notifications of the app,
+// unless the phone was in touch after that moment: it knows better.
+func (t *Tx) notifyOff(appID, deviceID int64, at time.Time) error {
+	return t.Exec("UPDATE devices SET notify = ? WHERE id = ? AND app_id = ? AND last_seen_at <= ?", NotifyOff, deviceID, appID, at).Error
 }
 
 // VendorNotes returns the notes on one message's record.
@@ -150,7 +156,9 @@ type receiptCount struct {
 	at            time.Time
 }
 
-// CountReceipts counts receipts of a credential: good ones, and refused requests.
+// CountReceipts counts receipts of a credential: good ones, and refused requests. None
+// of either is a report about nothing, such as a vendor's test of the address: of that
+// the moment is kept until the first receipt.
 func (s *Store) CountReceipts(from Reporter, good, refused int) {
 	st := &s.intake.receipts
 	st.mu.Lock()
@@ -160,7 +168,7 @@ func (s *Store) CountReceipts(from Reporter, good, refused int) {
 	}
 	c := st.n[from.id]
 	c.good, c.refused = c.good+int64(good), c.refused+int64(refused)
-	if good > 0 {
+	if good > 0 || refused == 0 {
 		c.at = s.Now()
 	}
 	st.n[from.id] = c
@@ -185,8 +193,11 @@ func (s *Store) FlushReceipts(ctx context.Context) error {
 				"receipt_count":   gorm.Expr("receipt_count + ?", c.good),
 				"receipt_refused": gorm.Expr("receipt_refused + ?", c.refused),
 			}
-			if c.good > 0 {
+			switch {
+			case c.good > 0:
 				set["receipt_at"] = c.at
+			case !c.at.IsZero():
+				set["receipt_at"] = gorm.Expr("CASE WHEN receipt_count = 0 THEN ? ELSE receipt_at END", c.at)
 			}
 			if err := t.Model(&Credential{}).Where("id = ?", id).UpdateColumns(set).Error; err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 // The address of a credential's receipts survives changes of its keys, is found by
 // its secret alone, and lies nowhere in the clear.
 func TestReceiptAddress(t *testing.T) {
-	eachDB(t, func(t *testing.T, s *Store) {
+	eachDBClock(t, func(t *testing.T, s *Store, clock *testClock) {
 		ctx := t.Context()
 		w := newWorld(t, s, "main")
 		owner := AppOwner(w.android.ID)
@@ -50,9 +50,30 @@ func TestReceiptAddress(t *testing.T) {
 		_, err = s.ReceiptSecret(ctx, read, owner, again[0].ID)
 		refused(t, err, Forbidden, "errors.forbidden.configure")
 
+		counted := func() *Credential {
+			t.Helper()
+			must(t, s.FlushReceipts(ctx))
+			c, err := s.CredentialByID(ctx, w.main, owner, again[0].ID)
+			must(t, err)
+			return c
+		}
+		// A refused report says nothing of the address; a test shows that it works.
+		s.CountReceipts(from, 0, 1)
+		if c := counted(); c.ReceiptAt != nil {
+			t.Errorf("refused, yet reported at %v", c.ReceiptAt)
+		}
+		s.CountReceipts(from, 0, 0)
+		if c := counted(); c.ReceiptAt == nil || c.ReceiptCount != 0 {
+			t.Errorf("tested: %d at %v", c.ReceiptCount, c.ReceiptAt)
+		}
 		s.CountReceipts(from, 3, 0)
-		s.CountReceipts(from, 0, 2)
-		must(t, s.FlushReceipts(ctx))
+		s.CountReceipts(from, 0, 1)
+		first := counted()
+		clock.Advance(time.Minute)
+		s.CountReceipts(from, 0, 0)
+		if c := counted(); c.ReceiptCount != 3 || first.ReceiptAt == nil || !c.ReceiptAt.Equal(*first.ReceiptAt) {
+			t.Errorf("a test after receipts moved the last one from %v to %v", first.ReceiptAt, c.ReceiptAt)
+		}
 		s.CountReceipts(from, 1, 0)
 		must(t, s.FlushReceipts(ctx))
 		c, err := s.CredentialByID(ctx, w.main, owner, again[0].ID)

@@ -79,9 +79,7 @@ func Said(r *Result, said string, m *Message, batch []Target, secrets ...string)
 	for _, t := range batch {
 		secrets = append(secrets, t.Token)
 	}
-	if q := Quote(said, secrets...); q != "" {
-		r.Text += ": " + q
-	}
+	r.Text = WithSaid(r.Text, Quote(said, secrets...))
 }
 
 // InHalves sends again to the targets of a request that was refused for the sake of

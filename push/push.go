@@ -173,8 +173,11 @@ type Result struct {
 	// the credential is not slowed.
 	DeviceOnly bool
 	// KeepToken marks a BadTarget whose token must not be retired, because the
-	// fault may be ours (wrong environment or topic).
+	// fault may be ours (wrong environment or topic) or the phone may come back.
 	KeepToken bool
+	// NotifyOff marks a BadTarget with KeepToken whose user does not let the app show
+	// notifications, as EventNotifyOff of a receipt does.
+	NotifyOff bool
 	// Quota is what the vendor said by the way of the credential's day, zero for
 	// nothing.
 	Quota Quota
@@ -326,6 +329,8 @@ type CredentialInfo struct {
 // CodeInfo is what is known about a vendor code.
 type CodeInfo struct {
 	Outcome Outcome
+	// KeepToken says that a BadTarget of this code keeps the token.
+	KeepToken bool
 	// Doc is the vendor's page that defines the code.
 	Doc string
 }

@@ -38,6 +38,25 @@ func Quote(said string, secrets ...string) string {
 	return said
 }
 
+// saidMark stands between our explanation of a code and what the vendor said. None of
+// the explanations of codes that no table has contains it, and no quotation does.
+const saidMark = ": "
+
+// WithSaid is a Result's Text for a code that no table explains, with what Quote let
+// through of the vendor's words; SaidIn takes them out again.
+func WithSaid(text, said string) string {
+	if said == "" {
+		return text
+	}
+	return text + saidMark + said
+}
+
+// SaidIn returns the vendor's words in a Text that WithSaid made, "" if there are none.
+func SaidIn(text string) string {
+	_, said, _ := strings.Cut(text, saidMark)
+	return said
+}
+
 // shareRun reports whether a and b have quoteRun runes in a row in common, or one
 // holds the whole of a shorter other.
 func shareRun(a, b string) bool {

@@ -31,6 +31,7 @@ type fakeDB struct {
 	counters   map[models.Count]int64
 	tallies    map[int64]models.Tally // by credential
 	retired    []models.RetiredRoute
+	off        []models.SwitchedOff
 	fail       func(call string) error
 	records    int
 	claims     int
@@ -194,6 +195,7 @@ func (d *fakeDB) Record(_ context.Context, owner string, recs []models.Recording
 			d.tallies[k.CredentialID] = models.Tally{Accepted: sum.Accepted + x.Accepted, Failed: sum.Failed + x.Failed}
 		}
 		d.retired = append(d.retired, r.Retired...)
+		d.off = append(d.off, r.NotifyOff...)
 		for id, n := range r.Badges {
 			if dev := &d.devices[id].Device; dev.BadgeRevision == n.Revision {
 				dev.Badge = n.N

@@ -62,12 +62,14 @@ type end struct {
 	reported bool // with a receipt address
 	at       time.Time
 	retire   time.Time // not zero: retire the route unless registered after it
-	due      time.Time // when put off until a moment
-	paused   bool      // when put off until the credential is repaired
-	rested   int64     // when put off to wait out its quota: the credential's revision
-	again    bool      // when put off as it came, to be planned anew
-	detoured bool      // when put off to go through another route
-	merging  bool      // when put off to stand for later messages too
+	// notifyOff, when not zero: the app may show nothing, unless the phone said otherwise since.
+	notifyOff time.Time
+	due       time.Time // when put off until a moment
+	paused    bool      // when put off until the credential is repaired
+	rested    int64     // when put off to wait out its quota: the credential's revision
+	again     bool      // when put off as it came, to be planned anew
+	detoured  bool      // when put off to go through another route
+	merging   bool      // when put off to stand for later messages too
 }
 
 // newJob returns a job for one device, or for none when from says none.

@@ -23,6 +23,7 @@ func TestOutcomes(t *testing.T) {
 		final  string
 		pushes int
 		retire bool
+		off    bool
 	}
 	dead := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []rule{
@@ -39,8 +40,10 @@ func TestOutcomes(t *testing.T) {
 			tries: 1, after: 15 * time.Second, final: models.StateAccepted, pushes: 2},
 		{name: "bad token", first: push.Result{Outcome: push.BadTarget, Code: "Unregistered", DeadSince: dead}, state: models.StateFailed, reason: models.ReasonBadToken,
 			tries: 1, after: time.Minute, final: models.StateFailed, pushes: 1, retire: true},
-		{name: "bad token of our own making", first: push.Result{Outcome: push.BadTarget, KeepToken: true}, state: models.StateFailed, reason: models.ReasonBadToken,
+		{name: "bad token of our own making", first: push.Result{Outcome: push.BadTarget, KeepToken: true}, state: models.StateFailed, reason: models.ReasonTokenKept,
 			tries: 1, final: models.StateFailed, pushes: 1},
+		{name: "notifications off", first: push.Result{Outcome: push.BadTarget, KeepToken: true, NotifyOff: true}, state: models.StateFailed, reason: models.ReasonNotifyOff,
+			tries: 1, final: models.StateFailed, pushes: 1, off: true},
 		{name: "bad message", first: push.Result{Outcome: push.BadMessage, Code: "PayloadTooLarge"}, state: models.StateFailed, reason: models.ReasonBadMessage,
 			tries: 1, final: models.StateFailed, pushes: 1},
 		{name: "no form for it", first: push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent}, state: models.StateFailed, reason: models.ReasonNotSent,
@@ -70,6 +73,9 @@ func TestOutcomes(t *testing.T) {
 				}
 				if got := len(r.db.retired) == 1; got != c.retire {
 					t.Errorf("retired %v", r.db.retired)
+				}
+				if got := len(r.db.off) == 1 && r.db.off[0].DeviceID == 1; got != c.off {
+					t.Errorf("notifications off: %v", r.db.off)
 				}
 				if c.retire && (!r.db.retired[0].Before.Equal(dead) || r.db.retired[0].RouteID != 10) {
 					t.Errorf("retired %v", r.db.retired)

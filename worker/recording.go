@@ -144,6 +144,9 @@ func (b *builder) end(j *job) {
 		b.rec.Retired = append(b.rec.Retired, models.RetiredRoute{RouteID: j.from.RouteID, Code: r.Code, Before: j.retire})
 	}
 	b.tally(j)
+	if !j.notifyOff.IsZero() {
+		b.rec.NotifyOff = append(b.rec.NotifyOff, models.SwitchedOff{AppID: m.AppID, DeviceID: j.from.DeviceID, At: j.notifyOff})
+	}
 	switch j.state {
 	case models.StateAccepted:
 		b.count(j, models.MetricAccepted, "")

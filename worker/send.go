@@ -144,7 +144,10 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 		l.succeeded(r.Quota)
 	case push.BadTarget:
 		if !j.turn(now) {
-			j.settle(models.StateFailed, models.ReasonBadToken, now)
+			j.settle(models.StateFailed, targetReason(r), now)
+		}
+		if r.NotifyOff {
+			j.notifyOff = start
 		}
 		if !r.KeepToken {
 			j.retire = start
@@ -178,6 +181,17 @@ func refusedReason(code string) string {
 		return models.ReasonNotSent
 	}
 	return models.ReasonBadMessage
+}
+
+// targetReason is why a BadTarget failed: only a token that is retired is called dead.
+func targetReason(r *push.Result) string {
+	switch {
+	case r.NotifyOff:
+		return models.ReasonNotifyOff
+	case r.KeepToken:
+		return models.ReasonTokenKept
+	}
+	return models.ReasonBadToken
 }
 
 // report tells the governor and uses the room it gives.

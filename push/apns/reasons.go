@@ -107,7 +107,7 @@ func byStatus(status int) reason {
 func codes() map[string]push.CodeInfo {
 	out := make(map[string]push.CodeInfo)
 	for code, r := range reasonTable() {
-		out[code] = push.CodeInfo{Outcome: r.outcome, Doc: r.doc}
+		out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keepToken, Doc: r.doc}
 	}
 	return out
 }

@@ -69,7 +69,7 @@ func table() map[string]code {
 func codes() map[string]push.CodeInfo {
 	out := make(map[string]push.CodeInfo)
 	for name, c := range table() {
-		out[name] = push.CodeInfo{Outcome: c.outcome, Doc: c.doc}
+		out[name] = push.CodeInfo{Outcome: c.outcome, KeepToken: c.keepToken, Doc: c.doc}
 	}
 	return out
 }

@@ -79,7 +79,7 @@ func unknown() row {
 func codes() map[string]push.CodeInfo {
 	out := map[string]push.CodeInfo{}
 	for code, r := range rows() {
-		out[code] = push.CodeInfo{Outcome: r.outcome, Doc: docCodes}
+		out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keep, Doc: docCodes}
 	}
 	return out
 }

@@ -82,7 +82,7 @@ func unknown(code string, status int) row {
 func codes() map[string]push.CodeInfo {
 	out := map[string]push.CodeInfo{}
 	for code, r := range rows() {
-		out[code] = push.CodeInfo{Outcome: r.outcome, Doc: docCodes}
+		out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keep, Doc: docCodes}
 	}
 	return out
 }

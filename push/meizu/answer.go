@@ -115,7 +115,8 @@ func (w *word) UnmarshalJSON(b []byte) error {
 // result is the result of a code from a table.
 func (s *Sender) result(code string, what row, r push.Reply) push.Result {
 	out := push.Result{
-		Outcome: what.outcome, KeepToken: what.keepToken, DeviceOnly: what.deviceOnly, Code: code, Text: what.text, Elapsed: r.Elapsed,
+		Outcome: what.outcome, KeepToken: what.keepToken, NotifyOff: what.notifyOff, DeviceOnly: what.deviceOnly,
+		Code: code, Text: what.text, Elapsed: r.Elapsed,
 	}
 	if what.outcome == push.Throttled || what.outcome == push.Retry {
 		out.RetryAfter = r.Wait
@@ -132,9 +133,7 @@ func (s *Sender) refusal(a answer, r push.Reply, secrets ...string) push.Result 
 	what, known := s.whole[a.code]
 	if !known {
 		what = unknown()
-		if said := push.Quote(a.message, append(secrets, s.appSecret)...); said != "" {
-			what.text += ": " + said
-		}
+		what.text = push.WithSaid(what.text, push.Quote(a.message, append(secrets, s.appSecret)...))
 	}
 	return s.result(a.code, what, r)
 }

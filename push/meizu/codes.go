@@ -15,6 +15,7 @@ const (
 type row struct {
 	outcome   push.Outcome
 	keepToken bool
+	notifyOff bool // Result.NotifyOff
 	// deviceOnly becomes Result.DeviceOnly.
 	deviceOnly bool
 	// untilMidnight: the code stands until the daily quota starts anew.
@@ -57,7 +58,7 @@ func targetTable() map[string]row {
 		"110002":    {outcome: push.BadTarget, text: "the device no longer subscribes to the app's messages"},
 		"110003":    {outcome: push.BadTarget, text: "the pushId is not valid"},
 		"110005":    {outcome: push.BadTarget, keepToken: true, text: "the alias is not subscribed"},
-		switchedOff: {outcome: push.BadTarget, keepToken: true, text: "the app's notifications are turned off on the device"},
+		switchedOff: {outcome: push.BadTarget, keepToken: true, notifyOff: true, text: "the app's notifications are turned off on the device"},
 		"110011":    {outcome: push.Throttled, deviceOnly: true, untilMidnight: true, text: "the device's public messages of the day are used up"},
 	}
 }
@@ -72,7 +73,7 @@ func codes() map[string]push.CodeInfo {
 	out := make(map[string]push.CodeInfo)
 	for _, table := range []map[string]row{requestTable(), targetTable()} {
 		for code, r := range table {
-			out[code] = push.CodeInfo{Outcome: r.outcome, Doc: docAPI}
+			out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keepToken, Doc: docAPI}
 		}
 	}
 	return out

@@ -32,7 +32,7 @@ func TestCodes(t *testing.T) {
 			if r.Outcome != info.Outcome || r.Code != code || r.Text == "" {
 				t.Errorf("code %s, %d: %+v, want %v", code, i, r, info.Outcome)
 			}
-			if r.DeviceOnly != slices.Contains(device, code) || r.KeepToken != slices.Contains(keep, code) {
+			if r.DeviceOnly != slices.Contains(device, code) || r.KeepToken != slices.Contains(keep, code) || r.NotifyOff != (code == "device_110010") {
 				t.Errorf("code %s: %+v", code, r)
 			}
 			if slices.Contains(midnight, code) != (r.RetryAfter == 12*time.Hour) {

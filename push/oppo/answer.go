@@ -14,10 +14,12 @@ const (
 	maxID   = 128 // bytes of a message id that is kept
 )
 
-// answer is OPPO's reply to anything. Its message is not kept: it may repeat content.
+// answer is OPPO's reply to anything. Its message is kept of an unknown code alone, as
+// far as it repeats nothing: see quoted.
 type answer struct {
-	Code json.Number     `json:"code"`
-	Data json.RawMessage `json:"data"`
+	Code    json.Number     `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data"`
 }
 
 // one is what OPPO says about one message.
@@ -66,6 +68,19 @@ func (s *Sender) judge(a answer, reply push.Reply, messages []message) (results 
 		results[i] = r
 	}
 	return results, false
+}
+
+// quoted adds what OPPO said about a code that no table explains. It must share nothing
+// with the secrets.
+func (s *Sender) quoted(a answer, results []push.Result, secrets ...string) []push.Result {
+	if _, known := s.rows[a.Code.String()]; known {
+		return results
+	}
+	said := push.Quote(a.Message, append(secrets, s.appKey, s.masterSecret)...)
+	for i := range results {
+		results[i].Text = push.WithSaid(results[i].Text, said)
+	}
+	return results
 }
 
 // byTarget is the list by registration id, for answers that are not in order.

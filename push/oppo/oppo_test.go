@@ -313,3 +313,26 @@ func TestClassNone(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// What OPPO says about a code that no table explains is quoted, unless it repeats what
+// was sent; about others only the table speaks.
+func TestUnknownCodeQuotes(t *testing.T) {
+	said := ""
+	s := stranger(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, said) })
+	m := push.Message{Kind: push.Alert, Title: "salary list", Body: "see the attachment"}
+	for body, want := range map[string]string{
+		`{"code":20099,"message":"Category frozen"}`:                 "Category frozen",
+		`{"code":20099,"message":"salary list not allowed"}`:         "",
+		`{"code":20099,"message":"no such ` + target(1).Token + `"}`: "",
+		`{"code":41,"message":"Category frozen"}`:                    "",
+	} {
+		said = body
+		if r := s.Send(context.Background(), m, targets(1)[:1])[0]; push.SaidIn(r.Text) != want {
+			t.Errorf("%s: %q", body, r.Text)
+		}
+	}
+	said = `{"code":20099,"message":"Category frozen"}`
+	if r := s.Check(context.Background()); r.Code != "20099" || push.SaidIn(r.Text) != "Category frozen" {
+		t.Errorf("check: %+v", r)
+	}
+}

@@ -120,7 +120,9 @@ func (s *Sender) try(ctx context.Context, r request, targets []push.Target) (res
 			s.tokens.Refused(version)
 			continue
 		}
-		return s.judge(a, reply, r.messages)
+		results, whole = s.judge(a, reply, r.messages)
+		n := &r.messages[0].Notification
+		return s.quoted(a, results, append(ids, token, n.Title, n.SubTitle, n.Content)...), whole
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *Sender) fetch(ctx context.Context) (push.AccessToken, *push.Result) {
 		return push.AccessToken{}, ptr(unreadable(reply))
 	}
 	if r := s.result(a.Code.String(), "", reply); r.Outcome != push.Accepted {
-		return push.AccessToken{}, &r
+		return push.AccessToken{}, &s.quoted(a, []push.Result{r})[0]
 	}
 	var data struct {
 		Token string `json:"auth_token"`

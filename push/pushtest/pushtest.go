@@ -115,13 +115,14 @@ func (s *suite) judge(name string, r push.Result, t push.Target) {
 		s.Errorf("%s: no outcome: %+v", name, r)
 	}
 	if r.Outcome == push.Accepted {
-		if r.RetryAfter != 0 || !r.DeadSince.IsZero() || r.DeviceOnly || r.KeepToken {
+		if r.RetryAfter != 0 || !r.DeadSince.IsZero() || r.DeviceOnly || r.KeepToken || r.NotifyOff {
 			s.Errorf("%s: accepted, yet more is said: %+v", name, r)
 		}
 	} else if r.Code == "" || r.Text == "" {
 		s.Errorf("%s: no code or text: %+v", name, r)
 	}
-	if r.DeviceOnly && r.Outcome != push.Throttled && r.Outcome != push.Retry || r.KeepToken && r.Outcome != push.BadTarget {
+	if r.DeviceOnly && r.Outcome != push.Throttled && r.Outcome != push.Retry || r.KeepToken && r.Outcome != push.BadTarget ||
+		r.NotifyOff && !r.KeepToken {
 		s.Errorf("%s: flag does not fit the outcome: %+v", name, r)
 	}
 	secrets := append([]string{marker}, s.secrets()...)

@@ -70,9 +70,7 @@ func (s *Sender) refusal(a answer, r push.Reply, secrets ...string) push.Result 
 	what, known := s.rows[code]
 	if !known {
 		what = unknown()
-		if said := push.Quote(a.Desc, append(secrets, s.appKey, s.appSecret)...); said != "" {
-			what.text += ": " + said
-		}
+		what.text = push.WithSaid(what.text, push.Quote(a.Desc, append(secrets, s.appKey, s.appSecret)...))
 	}
 	return s.result(code, what, r)
 }

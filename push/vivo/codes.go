@@ -64,7 +64,7 @@ func unknown() row {
 func codes() map[string]push.CodeInfo {
 	out := make(map[string]push.CodeInfo)
 	for code, r := range table() {
-		out[code] = push.CodeInfo{Outcome: r.outcome, Doc: docAPI}
+		out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keepToken, Doc: docAPI}
 	}
 	return out
 }

@@ -35,10 +35,10 @@ type Sender struct {
 	slots push.Slots
 	// strangers are the places for addresses that are no browser's push service.
 	strangers push.Slots
-	vapid lib.Options
-	only  string // the one origin that may be called, "" for any
-	check string
-	codes map[string]code
+	vapid     lib.Options
+	only      string // the one origin that may be called, "" for any
+	check     string
+	codes     map[string]code
 }
 
 // Open returns a Sender for the credential in fields; see push.Spec. Subscriptions name

@@ -2,6 +2,7 @@ package xiaomi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -24,6 +25,8 @@ type answer struct {
 	Result string      `json:"result"`
 	Code   json.Number `json:"code"`
 	Reason string      `json:"reason"`
+	// Description is what Reason is about, in general words.
+	Description string `json:"description"`
 	// Data is an object, or the same as text.
 	Data json.RawMessage `json:"data"`
 }
@@ -92,6 +95,18 @@ func (s *Sender) judge(reply push.Reply, tokens []string) (results []push.Result
 		}
 	}
 	return results, false
+}
+
+// said is what MiPush says about a code that no table explains.
+func (s *Sender) said(reply push.Reply) string {
+	var a answer
+	if json.Unmarshal(reply.Body, &a) != nil || a.Code == "" {
+		return ""
+	}
+	if _, known := s.rows[a.Code.String()]; known {
+		return ""
+	}
+	return cmp.Or(a.Reason, a.Description)
 }
 
 // result is what a code means, by the table or by its default.

@@ -82,7 +82,7 @@ func codeTable() map[string]row {
 func codes() map[string]push.CodeInfo {
 	out := make(map[string]push.CodeInfo)
 	for code, r := range codeTable() {
-		out[code] = push.CodeInfo{Outcome: r.outcome, Doc: r.doc}
+		out[code] = push.CodeInfo{Outcome: r.outcome, KeepToken: r.keepToken, Doc: r.doc}
 	}
 	return out
 }

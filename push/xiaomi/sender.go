@@ -94,6 +94,11 @@ func (s *Sender) send(ctx context.Context, m push.Message, targets []push.Target
 		return
 	}
 	results, whole := s.judge(reply, tokens)
+	if said := s.said(reply); said != "" {
+		for i := range results {
+			push.Said(&results[i], said, &m, targets, s.secret)
+		}
+	}
 	for i := range results {
 		if results[i].Code == codeChannel && m.ChannelIDs[push.Xiaomi] != "" {
 			results[i].Outcome = push.BadMessage // the credential's own was not asked for

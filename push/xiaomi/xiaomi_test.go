@@ -366,3 +366,23 @@ func FuzzParseReceipt(f *testing.F) {
 		}
 	})
 }
+
+// What MiPush says about a code that no table explains is quoted, unless it repeats
+// what was sent; about others only the table speaks.
+func TestUnknownCodeQuotes(t *testing.T) {
+	m := push.Message{Kind: push.Alert, Title: "salary list", Body: "see the attachment"}
+	for body, want := range map[string]string{
+		`{"result":"error","code":99999,"description":"失败","reason":"Category frozen"}`: "Category frozen",
+		`{"result":"error","code":99999,"description":"该应用已冻结"}`:                        "该应用已冻结",
+		`{"result":"error","code":99999,"reason":"salary list not allowed"}`:            "",
+		`{"result":"error","code":10017,"reason":"Category frozen"}`:                    "",
+	} {
+		s := stranger(t, http.StatusOK, body)
+		if r := s.Send(context.Background(), m, targets(1))[0]; push.SaidIn(r.Text) != want {
+			t.Errorf("%s: %q", body, r.Text)
+		}
+		if r := s.Check(context.Background()); strings.Contains(body, "99999") && strings.Contains(body, "frozen") && push.SaidIn(r.Text) != want {
+			t.Errorf("check, %s: %q", body, r.Text)
+		}
+	}
+}

@@ -165,6 +165,9 @@ func TestBatchKeepsOrder(t *testing.T) {
 	}
 }
 
+// noon is the clock of strangers: twelve hours before midnight in Shanghai.
+func noon() time.Time { return time.Date(2026, 3, 4, 4, 0, 0, 0, time.UTC) }
+
 // stranger serves answers that the simulator would not give.
 func stranger(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) push.Sender {
 	t.Helper()
@@ -177,7 +180,7 @@ func stranger(t *testing.T, answer func(w http.ResponseWriter, r *http.Request))
 	}))
 	t.Cleanup(srv.Close)
 	s, err := oppo.Open(context.Background(), map[string]string{"app_key": appKey, "master_secret": masterSecret}, push.Options{
-		Endpoint: srv.URL, RootCAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
+		Now: noon, Endpoint: srv.URL, RootCAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +200,7 @@ func TestUnknownAnswers(t *testing.T) {
 		{200, `{"code":99}`, push.BadMessage, "99", 0},
 		{500, `{"code":99}`, push.Retry, "99", 9 * time.Second},
 		{200, `{"code":"13"}`, push.Throttled, "13", 9 * time.Second},
-		{200, `{"code":33}`, push.Throttled, "33", 9 * time.Second},
+		{200, `{"code":33}`, push.Throttled, "33", 12 * time.Hour}, // not before the day's end
 		{500, `{"code":0}`, push.Retry, push.CodeBadReply, 9 * time.Second},
 		{200, `{}`, push.Retry, push.CodeBadReply, 9 * time.Second},
 		{429, ``, push.Throttled, push.CodeBadReply, 9 * time.Second},

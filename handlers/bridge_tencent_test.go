@@ -83,11 +83,12 @@ func TestTencentREST(t *testing.T) {
 		Content: models.Content{
 			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "android.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
 			ChannelIDs: map[string]string{"hw": "im", "xm": "x1", "oppo": "o1", "fcm": "g1"},
+			Classes:    map[string]map[string]string{"hw": {"importance": "LOW"}, "vivo": {"classification": "1"}},
 			Data: map[string]any{
 				"ext": `{"entity":{"k":"v"}}`, "sender": "alice", "image": "https://example.com/image.png", "cloud_custom_data": "your cloud custom data",
 				"android": map[string]any{
 					"HuaWeiChannelID": "im", "XiaoMiChannelID": "x1", "OPPOChannelID": "o1", "GoogleChannelID": "g1",
-					"VIVOClassification": json.Number("1"), "HuaWeiImportance": "LOW", "ExtAsHuaweiIntentParam": json.Number("1"),
+					"ExtAsHuaweiIntentParam": json.Number("1"), // Ext is an extra of the console's intent anyway
 				},
 			},
 		},
@@ -104,8 +105,14 @@ func TestTencentREST(t *testing.T) {
 	harmony, _ := c.Data["offline_push_info"].(map[string]any)
 	android, _ := c.Data["android"].(map[string]any)
 	if !c.LowPriority || c.InterruptionLevel != "time-sensitive" || harmony["future"] != "9007199254740993" || harmony["HarmonyInfo"] == nil ||
-		android["OPPOPrivateMsgTemplateId"] != "t" || len(android) != 11 {
+		android["OPPOPrivateMsgTemplateId"] != "t" || len(android) != 5 {
 		t.Errorf("new fields: %+v", c)
+	}
+	if d := cmp.Diff(map[string]map[string]string{
+		"hw": {"category": "IM"}, "vivo": {"category": "IM"}, "oppo": {"category": "IM", "notify_level": "16"}, "honor": {"importance": "LOW"},
+		"mz": {"notice_msg_type": "1"},
+	}, c.Classes); d != "" {
+		t.Errorf("classes (-want +got)\n%s", d)
 	}
 	batch, call := get(timBatch, "rest_batch.json")
 	if len(batch.messages) != 2 || len(call.bad) != 1 || batch.dropped["sender"] != 1 || batch.dropped["duplicate"] != 1 || batch.messages[1].Content.Body != "hi batch" {
@@ -122,6 +129,26 @@ func TestTencentREST(t *testing.T) {
 	_, call = get(timAll, "rest_all.json")
 	if !call.toAll || call.base.Content.Title != "公告" || call.taskID == "" {
 		t.Errorf("all: %+v", call)
+	}
+}
+
+// TestTencentClasses: what is no class is kept for the vendor's channel to refuse, as
+// short as one.
+func TestTencentClasses(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]map[string]map[string]string{
+		`{"HuaWeiCategory":"","VIVOClassification":null,"OPPOCategory":" "}`:               nil,
+		`{"VIVOClassification":0,"HonorImportance":"LOW"}`:                                 {"vivo": {"classification": "0"}, "honor": {"importance": "LOW"}},
+		`{"OPPONotifyLevel":"2","OPPOCategory":{"a":1}}`:                                   {"oppo": {"notify_level": "2", "category": `{"a":1}`}},
+		`{"HuaWeiCategory":"` + strings.Repeat("类", 100) + `","MeiZuNoticeMsgType":false}`: {"hw": {"category": strings.Repeat("类", 21)}, "mz": {"notice_msg_type": "false"}},
+	} {
+		f, err := readFields([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, timClasses(f)); d != "" {
+			t.Errorf("%.60s (-want +got)\n%s", body, d)
+		}
 	}
 }
 

@@ -88,6 +88,9 @@ type Message struct {
 	// ChannelIDs names the phone's notification channel for a vendor, in place of the
 	// credential's.
 	ChannelIDs map[Channel]string
+	// Classes says how a vendor is to classify the message, in place of the credential's:
+	// values of the channel's choices of GroupClass by their keys. See Class.
+	Classes map[Channel]map[string]string
 }
 
 // Target is one device's address at the vendor.

@@ -15,6 +15,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/meizu"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
 
@@ -237,4 +238,16 @@ func TestNotExpressible(t *testing.T) {
 	if n := l.Sim.Requests(); n != 0 {
 		t.Errorf("%d requests", n)
 	}
+}
+
+// TestClassOfMessage: what a message says of itself comes before the credential's.
+func TestClassOfMessage(t *testing.T) {
+	t.Parallel()
+	const kind = "noticeBarInfo.noticeMsgType"
+	newLab(t).Classes(t, alert(), target(1),
+		lab.Class{Got: map[string]any{kind: 1.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "0"}, Got: map[string]any{kind: 0.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "1"}, Got: map[string]any{kind: 1.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "2"}, Refused: "notice_msg_type"},
+	)
 }

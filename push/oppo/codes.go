@@ -7,6 +7,7 @@ const (
 	codeBadToken     = "11"
 	codeMissingToken = "29"
 	codeDuplicate    = "32"
+	codeClass        = "67"
 	codeBadTarget    = "10000"
 )
 
@@ -58,7 +59,7 @@ func codeTable() map[string]row {
 		"41":          message("an argument is not valid"),
 		"51":          message("the picture is not valid"),
 		"59":          message("the app may not use a second action"),
-		"67":          {outcome: push.BadCredential, text: "category or notify_level does not fit the app's rights", doc: docClasses},
+		codeClass:     {outcome: push.BadCredential, text: "category or notify_level does not fit the app's rights", doc: docClasses},
 		codeBadTarget: {outcome: push.BadTarget, text: "the registration id is not valid", doc: docCodes},
 	}
 }

@@ -32,6 +32,31 @@ func classOf(values map[string]string) class {
 	return c
 }
 
+// classFor is the message's own class, else the credential's, whose level belongs to its
+// category alone.
+func (s *Sender) classFor(m *push.Message) (class, *push.Result) {
+	own, fault := m.Class(push.OPPO, fields)
+	if fault != nil || len(own) == 0 {
+		return s.class, fault
+	}
+	c := s.class
+	if category := own[fieldCategory]; category != "" && category != c.category {
+		if c = (class{channel: c.channel}); category != categoryNone {
+			c.category = category
+		}
+	}
+	switch level := own[fieldLevel]; {
+	case level == "":
+	case level == levelDefault:
+		c.level = 0
+	case c.category == "":
+		return c, push.BadClass(fieldLevel) // a level needs a category
+	default:
+		c.level, _ = strconv.Atoi(level) // one of the field's choices
+	}
+	return c, nil
+}
+
 // message is one message to one target (docMessage).
 type message struct {
 	TargetType   int          `json:"target_type"`
@@ -81,8 +106,8 @@ func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 	}
 	n := notification{
 		Title: push.CutRunes(title, maxTitle), SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: push.CutRunes(content, maxContent),
-		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel), Category: s.class.category, NotifyLevel: s.class.level,
-		NotifyID: push.NotifyID(m.CollapseKey),
+		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel),
+		NotifyID:  push.NotifyID(m.CollapseKey),
 	}
 	if len(m.Data) > 0 {
 		data, err := json.Marshal(m.Data)
@@ -94,6 +119,11 @@ func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 		}
 		n.ActionParameters = string(data)
 	}
+	class, fault := s.classFor(&m)
+	if fault != nil {
+		return n, fault
+	}
+	n.Category, n.NotifyLevel = class.category, class.level
 	now := s.http.Now()
 	switch {
 	case m.ExpiresAt.IsZero():

@@ -49,6 +49,13 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 	push.Parallel(len(requests), parallel, func(i int) {
 		s.send(ctx, requests[i], targets, out)
 	})
+	if len(m.Classes[push.OPPO]) > 0 {
+		for i := range out {
+			if out[i].Code == codeClass {
+				out[i].Outcome = push.BadMessage // the credential's own was not asked for
+			}
+		}
+	}
 	return out
 }
 

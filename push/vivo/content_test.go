@@ -175,3 +175,27 @@ func TestStableID(t *testing.T) {
 		t.Errorf("%v then %v", a, b)
 	}
 }
+
+// TestClassOfMessage: what a message says of itself comes before the credential's, and
+// where it says half, the other half fits.
+func TestClassOfMessage(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.Fields["category"] = "ORDER"
+	got := func(classification float64, category any) map[string]any {
+		return map[string]any{"classification": classification, "category": category}
+	}
+	l.Classes(t, alert(), target(1),
+		lab.Class{Got: got(1, "ORDER")},
+		lab.Class{Own: map[string]string{"classification": "0", "category": "MARKETING"}, Got: got(0, "MARKETING")},
+		lab.Class{Own: map[string]string{"classification": "0"}, Got: got(0, nil)},
+		lab.Class{Own: map[string]string{"classification": "1"}, Got: got(1, "ORDER")},
+		lab.Class{Own: map[string]string{"category": "MARKETING"}, Got: got(0, "MARKETING")},
+		lab.Class{Own: map[string]string{"category": "IM"}, Got: got(1, "IM")},
+		lab.Class{Own: map[string]string{"classification": "1", "category": "MARKETING"}, Refused: "category"},
+		lab.Class{Own: map[string]string{"classification": "2"}, Refused: "classification"},
+		lab.Class{Own: map[string]string{"category": "CHAT"}, Refused: "category"},
+	)
+	l.Fields["category"], l.Fields["classification"] = "NEWS", "0"
+	l.Classes(t, alert(), target(1), lab.Class{Own: map[string]string{"classification": "1"}, Got: got(1, "IM")})
+}

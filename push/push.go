@@ -199,6 +199,9 @@ const (
 	CodeClosed     = "hy_closed"      // the sender was closed, not sent
 	// CodeRefusedAddress: the target's own address must not be called, not sent.
 	CodeRefusedAddress = "hy_refused_address"
+	// CodeOtherRegion: the target is another of the vendor's services' than the
+	// credential's, not sent.
+	CodeOtherRegion = "hy_other_region"
 )
 
 // Sender sends through one credential. It is safe for concurrent use.

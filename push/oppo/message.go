@@ -164,6 +164,18 @@ func goodToken(t string) bool {
 	return t != "" && len(t) <= maxToken && printable(t) && !strings.ContainsAny(t, ",;")
 }
 
+// elsewhere reports whether a registration id is one of the other region's. One of
+// China's is a single part, or has CN before the last of two or three parts, with
+// underscores between them (docCodes). What has more parts is nobody's.
+func elsewhere(token, region string) bool {
+	parts := strings.Split(token, "_")
+	if len(parts) > 3 {
+		return false
+	}
+	china := len(parts) == 1 || parts[len(parts)-2] == "CN"
+	return china != (region == regionChina)
+}
+
 // printable reports whether s is ASCII without spaces and control characters.
 func printable(s string) bool {
 	for i := range len(s) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -314,5 +315,33 @@ func TestClassNone(t *testing.T) {
 	}
 	if got := lab.Last[map[string]any](l); got["category"] != nil || got["notify_level"] != nil || got["channel_id"] != "im_high" {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestOtherRegion: phones of the other region's service fail in words and keep their
+// tokens; nobody is asked about them.
+func TestOtherRegion(t *testing.T) {
+	l := newLab(t)
+	china, abroad := []string{"b6bbd94b59cd", "CN_b6bbd94b59cd", "OPPO_CN_b6bbd94b59cd"}, []string{"US_b6bbd94b59cd", "OPPO_IN_b6bbd94b59cd", "CN_OPPO_b6bbd94b59cd"}
+	var all []push.Target
+	for _, token := range append(china, abroad...) {
+		all = append(all, push.Target{Token: token})
+	}
+	for region, here := range map[string][]string{"": china, "cn": china, "intl": abroad} {
+		l.Fields["region"] = region
+		s := l.Open()
+		for i, r := range s.Send(context.Background(), hello(), all) {
+			served := slices.Contains(here, all[i].Token)
+			refused := r.Outcome == push.BadTarget && r.Code == push.CodeOtherRegion && r.KeepToken
+			if served == refused || served && r.Outcome != push.Accepted {
+				t.Errorf("region %q, %s: %+v", region, all[i].Token, r)
+			}
+		}
+		if r := s.Check(context.Background()); r.Outcome != push.Accepted {
+			t.Errorf("region %q: %+v", region, r)
+		}
+	}
+	if n := len(l.Inbox.List()); n != 3*(len(china)+1) {
+		t.Errorf("%d messages arrived", n)
 	}
 }

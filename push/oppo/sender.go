@@ -24,6 +24,7 @@ const (
 type Sender struct {
 	http         *push.HTTP
 	base         string
+	region       string
 	appKey       string
 	masterSecret string
 	class        class
@@ -45,7 +46,7 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 	if fault != nil {
 		return push.Fill(len(targets), *fault)
 	}
-	requests := split(m, n, targets, out)
+	requests := split(m, n, s.region, targets, out)
 	push.Parallel(len(requests), parallel, func(i int) {
 		s.send(ctx, requests[i], targets, out)
 	})
@@ -60,11 +61,16 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 }
 
 // split shares the targets out to requests and answers those that cannot be sent to.
-func split(m push.Message, n notification, targets []push.Target, out []push.Result) []request {
+func split(m push.Message, n notification, region string, targets []push.Target, out []push.Result) []request {
 	var all []request
 	for i, t := range targets {
 		if !goodToken(t.Token) {
 			out[i] = push.Result{Outcome: push.BadTarget, Code: push.CodeBadToken, Text: "not a registration id of OPPO"}
+			continue
+		}
+		if elsewhere(t.Token, region) {
+			// The service would call it invalid, though it lives.
+			out[i] = push.Result{Outcome: push.BadTarget, Code: push.CodeOtherRegion, KeepToken: true, Text: "the registration id is of another region than the credential's"}
 			continue
 		}
 		msg := n.to(t, m)

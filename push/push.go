@@ -171,6 +171,10 @@ type Result struct {
 	// DeviceOnly marks a Throttled that concerns this target alone, so that the
 	// credential is not slowed.
 	DeviceOnly bool
+	// ClassOnly marks a Throttled that concerns only messages with this one's ClassTag,
+	// which is not empty: the vendor counts a day for each class, and this is not the
+	// credential's own.
+	ClassOnly bool
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic).
 	KeepToken bool

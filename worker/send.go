@@ -219,6 +219,10 @@ func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now
 		j.putOff(models.ReasonThrottled, wholeSecond(now.Add(wait)), now)
 		return
 	}
+	if r.ClassOnly && j.class() != "" {
+		l.classThrottled(ctx, j, r, now)
+		return
+	}
 	l.mu.Lock()
 	l.quiet = l.w.sinceStart()
 	known := l.gov.restUntil

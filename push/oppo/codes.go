@@ -7,6 +7,7 @@ const (
 	codeBadToken     = "11"
 	codeMissingToken = "29"
 	codeDuplicate    = "32"
+	codeQuota        = "33"
 	codeClass        = "67"
 	codeBadTarget    = "10000"
 )
@@ -53,7 +54,7 @@ func codeTable() map[string]row {
 		"31":             message("the data does not exist"),
 		// One id goes out for one message and target only, and OPPO has it already.
 		codeDuplicate: {outcome: push.Accepted, text: "already sent under this id", doc: docMessage},
-		"33":          {outcome: push.Throttled, midnight: true, text: "today's quota is used up", doc: docCodes},
+		codeQuota:     {outcome: push.Throttled, midnight: true, text: "today's quota is used up", doc: docCodes},
 		"34":          message("too many pictures today"),
 		"40":          message("a required argument is missing"),
 		"41":          message("an argument is not valid"),

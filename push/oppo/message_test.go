@@ -127,14 +127,19 @@ func TestLargeMessagesShareSmallerRequests(t *testing.T) {
 	}
 }
 
+// anyClass is a simulator whose app may send messages of any class.
+func anyClass(t *testing.T) *lab.Lab {
+	l := newLab(t)
+	account := l.Account
+	account.Fields = map[string]string{"master_secret": masterSecret}
+	return lab.New(t, oppo.Spec(), l.Fields, account)
+}
+
 // TestClassOfMessage: what a message says of itself comes before the credential's, whose
 // level goes with its own category alone.
 func TestClassOfMessage(t *testing.T) {
-	l := newLab(t)
-	account := l.Account
-	account.Fields = map[string]string{"master_secret": masterSecret} // any category
+	l := anyClass(t)
 	fields := l.Fields
-	l = lab.New(t, oppo.Spec(), fields, account)
 	got := func(category, level any) map[string]any {
 		return map[string]any{"category": category, "notify_level": level}
 	}
@@ -168,5 +173,22 @@ func TestRefusedClassIsTheMessages(t *testing.T) {
 	l.Fields["category"] = "ORDER"
 	if r := l.Open().Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.BadCredential || r.Code != "67" {
 		t.Errorf("the credential's: %+v", r)
+	}
+}
+
+// TestQuotaOfClass: the day that is used up is the credential's only where the message
+// has the credential's class and channel.
+func TestQuotaOfClass(t *testing.T) {
+	l := anyClass(t)
+	s := l.Open()
+	l.Say("33", 0)
+	for i, m := range []push.Message{
+		{}, {Classes: map[push.Channel]map[string]string{push.OPPO: {"category": "IM"}}}, {ChannelIDs: map[push.Channel]string{push.OPPO: "im_high"}},
+		{Classes: map[push.Channel]map[string]string{push.OPPO: {"category": "MARKETING"}}}, {ChannelIDs: map[push.Channel]string{push.OPPO: "sale"}},
+	} {
+		m.Kind, m.Title, m.Body = push.Alert, "hello", "there"
+		if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Throttled || r.Code != "33" || r.ClassOnly != (i >= 3) {
+			t.Errorf("%d: %+v", i, r)
+		}
 	}
 }

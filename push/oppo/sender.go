@@ -50,14 +50,24 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 	push.Parallel(len(requests), parallel, func(i int) {
 		s.send(ctx, requests[i], targets, out)
 	})
-	if len(m.Classes[push.OPPO]) > 0 {
-		for i := range out {
-			if out[i].Code == codeClass {
-				out[i].Outcome = push.BadMessage // the credential's own was not asked for
-			}
-		}
+	if len(m.Classes[push.OPPO]) > 0 || m.ChannelIDs[push.OPPO] != "" {
+		s.ofClass(n, out)
 	}
 	return out
+}
+
+// ofClass makes what OPPO says of a message's own class that message's alone: the
+// credential's was not asked for.
+func (s *Sender) ofClass(n notification, out []push.Result) {
+	other := n.Category != s.class.category || n.ChannelID != s.class.channel
+	for i := range out {
+		switch out[i].Code {
+		case codeClass:
+			out[i].Outcome = push.BadMessage
+		case codeQuota: // only some classes have one
+			out[i].ClassOnly = other
+		}
+	}
 }
 
 // split shares the targets out to requests and answers those that cannot be sent to.

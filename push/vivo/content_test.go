@@ -199,3 +199,23 @@ func TestClassOfMessage(t *testing.T) {
 	l.Fields["category"], l.Fields["classification"] = "NEWS", "0"
 	l.Classes(t, alert(), target(1), lab.Class{Own: map[string]string{"classification": "1"}, Got: got(1, "IM")})
 }
+
+// TestQuotaOfClass: system messages and those of operations have a day's total each.
+func TestQuotaOfClass(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	s := l.Open()
+	s.Send(context.Background(), alert(), targets(1)) // with the access token that the others need
+	for code, operations := range map[string]bool{"10070": true, "10072": false} {
+		l.Say(code, 0)
+		for category, only := range map[string]bool{"": false, "ORDER": false, "MARKETING": operations} {
+			m := alert()
+			m.Classes = map[push.Channel]map[string]string{push.Vivo: {"category": category}}
+			for _, r := range s.Send(context.Background(), m, targets(3)) {
+				if r.Outcome != push.Throttled || r.Code != code || r.ClassOnly != only {
+					t.Errorf("%s %q: %+v", code, category, r)
+				}
+			}
+		}
+	}
+}

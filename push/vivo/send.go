@@ -2,6 +2,7 @@ package vivo
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 
 	"hongyan/push"
@@ -28,6 +29,11 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 			out[jobs[i].places[k]] = r
 		}
 	})
+	if c.Classification != s.class.classification { // each has a day's total of its own
+		for i := range out {
+			out[i].ClassOnly = out[i].Outcome == push.Throttled && out[i].Code == strconv.Itoa(codeQuota)
+		}
+	}
 	return out
 }
 

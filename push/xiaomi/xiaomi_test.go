@@ -324,7 +324,7 @@ func TestReceipts(t *testing.T) {
 		if err := l.Sim.Report(context.Background(), p, event); err != nil {
 			t.Fatal(err)
 		}
-		want := push.Receipt{Ref: "cmVm", VendorID: "sdm7", Token: p.Token, Event: event, Code: code, At: now}
+		want := push.Receipt{Ref: "cmVm", VendorID: "sdm7", Token: p.Token, Event: event, Code: code, At: now, DayOver: event == push.EventDropped}
 		if r := <-got; len(r.Receipts) != 1 || r.Receipts[0] != want {
 			t.Errorf("%s: %+v", event, r)
 		}

@@ -394,6 +394,7 @@ func TestReportedQuota(t *testing.T) {
 		if k := report("ref.sale", now); k.RestUntil != nil || k.ClassRests != fmt.Sprintf(`{"sale":%d}`, midnight.Unix()) {
 			t.Errorf("of a channel: %v %q, want until %v", k.RestUntil, k.ClassRests, midnight)
 		}
+		v.Get(appBase(app.ID)+"/config").Has("消息自带的通知渠道或分类中", "其他消息照常发送").HasNot("会改走其他通道")
 		if k := report("ref", time.Time{}); k.RestUntil == nil || !k.RestUntil.Equal(midnight) || k.RestCode != "128" {
 			t.Errorf("of the credential's: %v %q", k.RestUntil, k.RestCode)
 		}

@@ -57,6 +57,17 @@ func classRests(text string) map[string]time.Time {
 	return out
 }
 
+// ClassesRest reports whether messages of some class of their own rest at a moment, and
+// until when the last of these classes does.
+func (c *Credential) ClassesRest(now time.Time) (until time.Time, rest bool) {
+	for _, end := range classRests(c.ClassRests) {
+		if end.After(now) && end.After(until) {
+			until, rest = end, true
+		}
+	}
+	return until, rest
+}
+
 // RestClass is RestCredential for the messages alone that have a class of their own with
 // that push.Message.ClassTag: the vendor counts a day for each.
 func (s *Store) RestClass(ctx context.Context, id, revision int64, class string, until time.Time) (replaced bool, err error) {

@@ -44,6 +44,10 @@ func (s *Store) RestCredential(ctx context.Context, id, revision int64, until ti
 // itself.
 const maxClassRests = 64
 
+// RestBatches stands among Credential.ClassRests for the batches of a vendor that takes
+// only so many a day; no push.Message.ClassTag is that short.
+const RestBatches = "batches"
+
 // classRests reads Credential.ClassRests.
 func classRests(text string) map[string]time.Time {
 	var seconds map[string]int64
@@ -60,8 +64,8 @@ func classRests(text string) map[string]time.Time {
 // ClassesRest reports whether messages of some class of their own rest at a moment, and
 // until when the last of these classes does.
 func (c *Credential) ClassesRest(now time.Time) (until time.Time, rest bool) {
-	for _, end := range classRests(c.ClassRests) {
-		if end.After(now) && end.After(until) {
+	for class, end := range classRests(c.ClassRests) {
+		if class != RestBatches && end.After(now) && end.After(until) {
 			until, rest = end, true
 		}
 	}

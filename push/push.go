@@ -91,6 +91,9 @@ type Message struct {
 	// Classes says how a vendor is to classify the message, in place of the credential's:
 	// values of the channel's choices of GroupClass by their keys. See Class.
 	Classes map[Channel]map[string]string
+	// Singly asks for a request for each target: the vendor said that today's batches
+	// are used up, see Result.SinglyFor.
+	Singly bool
 }
 
 // Target is one device's address at the vendor.
@@ -175,6 +178,9 @@ type Result struct {
 	// which is not empty: the vendor counts a day for each class, and this is not the
 	// credential's own.
 	ClassOnly bool
+	// SinglyFor is how long the vendor takes no more batches, whatever became of this
+	// target; 0 if it did not say. One result of a Send is enough.
+	SinglyFor time.Duration
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic).
 	KeepToken bool

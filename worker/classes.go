@@ -47,27 +47,47 @@ func (l *line) restClassLocked(class string, until, now time.Time) {
 // classThrottled puts a message off whose own class has used up its quota, and with it
 // what waits of that class.
 func (l *line) classThrottled(ctx context.Context, j *job, r *push.Result, now time.Time) {
-	class, wait := j.class(), max(min(r.RetryAfter, waitMost), throttlePause)
-	until := wholeSecond(now.Add(wait))
 	l.mu.Lock()
 	l.quiet = l.w.sinceStart()
-	known := l.classes[class]
-	l.restClassLocked(class, until, now)
 	l.mu.Unlock()
-	// Once for all that one answer, or those under way, say: each is a write.
-	if wait >= quotaWait && until.Sub(known) >= throttleMost {
-		replaced, err := l.w.control.RestClass(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, class, until)
-		if err != nil {
-			l.unnoted(err)
-		}
-		l.mu.Lock()
-		l.replaced = l.replaced || replaced
-		l.mu.Unlock()
-	}
+	until := l.restClass(ctx, j.class(), max(r.RetryAfter, throttlePause), now)
 	l.mu.Lock()
 	l.restJobLocked(j, models.ReasonThrottled, until, now)
 	l.mu.Unlock()
 	l.putOffQueue(now)
+}
+
+// restClass lets a class rest, and has other processes know if it is for long.
+func (l *line) restClass(ctx context.Context, class string, wait time.Duration, now time.Time) (until time.Time) {
+	until = wholeSecond(now.Add(min(wait, waitMost)))
+	l.mu.Lock()
+	known := l.classes[class]
+	l.restClassLocked(class, until, now)
+	l.mu.Unlock()
+	// Once for all that one answer, or those under way, say: each is a write.
+	if wait < quotaWait || until.Sub(known) < throttleMost {
+		return until
+	}
+	replaced, err := l.w.control.RestClass(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, class, until)
+	if err != nil {
+		l.unnoted(err)
+	}
+	l.mu.Lock()
+	l.replaced = l.replaced || replaced
+	l.mu.Unlock()
+	return until
+}
+
+// singly reports whether the vendor takes no more batches today.
+func (l *line) singly() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.classes) > 0 && l.w.o.Now().Before(l.classes[models.RestBatches])
+}
+
+// batchesOver notes that the vendor takes no more batches for a while.
+func (l *line) batchesOver(ctx context.Context, wait time.Duration) {
+	l.restClass(ctx, models.RestBatches, wait, l.w.o.Now())
 }
 
 // unnoted says that other processes were not told of a used-up quota. They find out by

@@ -103,3 +103,41 @@ func TestClassRestDetours(t *testing.T) {
 		r.stop()
 	})
 }
+
+// That a vendor takes no more batches today is known to the next send, and to a process
+// that starts later.
+func TestBatchesRest(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		batches(r, 100)
+		asked := false
+		r.vendor.set(func(_ context.Context, s sent) push.Result {
+			out := push.Result{Outcome: push.Accepted}
+			if !s.msg.Singly && !asked {
+				asked, out.SinglyFor = true, 3*time.Hour
+			}
+			return out
+		})
+		r.start()
+		send := func() (singly bool) {
+			t.Helper()
+			r.accept(r.crowd(3)...)
+			r.wait(time.Second)
+			list := r.vendor.list()
+			return list[len(list)-1].msg.Singly
+		}
+		if send() || !send() || r.control.rests != 1 {
+			t.Errorf("batches did not end with the vendor's word; told %d times", r.control.rests)
+		}
+		r.stop()
+		r.w = r.worker("two", Limits{})
+		r.start()
+		if !send() {
+			t.Error("another process asks for batches")
+		}
+		r.wait(3 * time.Hour)
+		if send() || r.control.rests != 1 {
+			t.Errorf("the next day goes singly; told %d times", r.control.rests)
+		}
+		r.stop()
+	})
+}

@@ -113,7 +113,7 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string,
 		}
 	}()
 	m := *j.msg
-	m.ReceiptURL = receipts
+	m.ReceiptURL, m.Singly = receipts, len(targets) > 1 && l.singly()
 	j.each(func(j *job) { j.reported = receipts != "" })
 	results = s.Send(ctx, m, targets)
 	none := push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
@@ -121,6 +121,9 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string,
 		return push.Fill(len(targets), none)
 	}
 	for i := range results {
+		if d := results[i].SinglyFor; d > 0 {
+			l.batchesOver(ctx, d)
+		}
 		if results[i].Outcome < push.Accepted || results[i].Outcome > push.BadCredential {
 			results[i] = none
 		}

@@ -38,7 +38,7 @@ func (call *timCall) message(in *intake, f jsonFields, r ingestRequest) (m model
 		Title: title, Subtitle: apns.text("SubTitle"), Body: body, Sound: sound,
 		MutableContent: apns.is("MutableContent", 1) || apns.text("Image") != "",
 		KeepBadge:      apns.is("BadgeMode", 1) || info.is("ignoreIOSBadge", 1) || timControl(f, "NoUnread"),
-		LowPriority:    timLow(android), ChannelIDs: timChannels(android),
+		LowPriority:    timLow(android), ChannelIDs: timChannels(android), Classes: timClasses(android),
 	}
 	switch level := firstText(apns.text("InterruptionLevel"), info.text("iOSInterruptionLevel")); level {
 	case "passive", "active", "time-sensitive", "critical":
@@ -64,7 +64,7 @@ func timData(m *models.Incoming, f, info jsonFields, ext string) string {
 	d.add("data_id", f.text("DataId"))
 	d.add("image", apns.text("Image"))
 	d.add("cloud_custom_data", f.text("CloudCustomData"))
-	d.add("android", android.rest("Sound"))
+	d.add("android", android.rest(append(timClassNames(), "Sound")...))
 	d.add("apns", apns.rest("Sound", "Title", "SubTitle", "Image", "BadgeMode", "MutableContent", "InterruptionLevel"))
 	d.add("tim", f.rest(timKnown()...))
 	d.add("offline_push_info", info.rest("PushFlag", "Title", "Desc", "Ext", "title", "desc", "ext", "AndroidInfo", "ApnsInfo", "iOSSound",

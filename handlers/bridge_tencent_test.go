@@ -79,11 +79,12 @@ func TestTencentREST(t *testing.T) {
 		Content: models.Content{
 			Title: "标题", Subtitle: "apns subtitle", Body: "这是推送内容", Sound: "android.mp3", MutableContent: true, KeepBadge: true, ThreadID: "alice",
 			ChannelIDs: map[string]string{"hw": "im", "xm": "x1", "oppo": "o1", "fcm": "g1"},
+			Classes:    map[string]map[string]string{"hw": {"importance": "LOW"}, "vivo": {"classification": "1"}},
 			Data: map[string]any{
 				"ext": `{"entity":{"k":"v"}}`, "sender": "alice", "image": "https://example.com/image.png", "cloud_custom_data": "your cloud custom data",
 				"android": map[string]any{
 					"HuaWeiChannelID": "im", "XiaoMiChannelID": "x1", "OPPOChannelID": "o1", "GoogleChannelID": "g1",
-					"VIVOClassification": json.Number("1"), "HuaWeiImportance": "LOW", "ExtAsHuaweiIntentParam": json.Number("1"),
+					"ExtAsHuaweiIntentParam": json.Number("1"), // Ext is an extra of the console's intent anyway
 				},
 			},
 		},
@@ -94,6 +95,26 @@ func TestTencentREST(t *testing.T) {
 	}
 	if !strings.HasPrefix(want.SourceID, "alice_1287657_") {
 		t.Errorf("source id %q", want.SourceID)
+	}
+}
+
+// TestTencentClasses: what is no class is kept for the vendor's channel to refuse, as
+// short as one.
+func TestTencentClasses(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]map[string]map[string]string{
+		`{"HuaWeiCategory":"","VIVOClassification":null,"OPPOCategory":" "}`:               nil,
+		`{"VIVOClassification":0,"HonorImportance":"LOW"}`:                                 {"vivo": {"classification": "0"}, "honor": {"importance": "LOW"}},
+		`{"OPPONotifyLevel":"2","OPPOCategory":{"a":1}}`:                                   {"oppo": {"notify_level": "2", "category": `{"a":1}`}},
+		`{"HuaWeiCategory":"` + strings.Repeat("类", 100) + `","MeiZuNoticeMsgType":false}`: {"hw": {"category": strings.Repeat("类", 21)}, "mz": {"notice_msg_type": "false"}},
+	} {
+		f, err := readFields([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, timClasses(f)); d != "" {
+			t.Errorf("%.60s (-want +got)\n%s", body, d)
+		}
 	}
 }
 

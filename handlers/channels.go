@@ -257,6 +257,9 @@ func channelState(ctx context.Context, k clock, r *models.Credential, card *view
 	default:
 		card.Text = locale.T(ctx, "channel.untested_text")
 	}
+	if until, rest := r.ClassesRest(k.now); rest && card.Rest == "" && card.Cause == "" {
+		card.Rest = locale.T(ctx, "channel.rest_classes", "Time", k.Short(until))
+	}
 	if step, near := ending(k.now, r.NotAfter); near {
 		card.Warning = locale.T(ctx, "channel.ends", "When", endWords(ctx, k.now, *r.NotAfter))
 		if card.Tone != c.Bad {

@@ -8,11 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -435,4 +437,38 @@ func TestChannelFile(t *testing.T) {
 	if strings.Contains(s.Log.String(), "PRIVATE KEY") {
 		t.Error("a key is in the log")
 	}
+}
+
+// A report of a used-up day rests its channel, or the credential where the message chose
+// none; one of yesterday rests nothing.
+func TestReportedQuota(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner, app, v := androidSite(s, "main")
+		own := models.AppOwner(app.ID)
+		v.Submit(appBase(app.ID)+"/credentials/xm/new", channelForm(channelValues(t)[push.Xiaomi])...).To(appBase(app.ID) + "/config")
+		row, _ := s.channelRow(owner, own, push.Xiaomi, "")
+		secret, err := s.Store.ReceiptSecret(t.Context(), owner, own, row.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := s.Clock.Now()
+		midnight := now.Add(push.UntilMidnight(now))
+		report := func(param string, at time.Time) models.Credential {
+			t.Helper()
+			s.Visitor().Post(ReceiptPath("xm", secret), "data", fmt.Sprintf(
+				`{"m1":{"param":%q,"type":128,"targets":"a,b","timestamp":%d,"extra":{"ack":"500","quota":"500"}}}`, param, at.UnixMilli())).Want(http.StatusOK)
+			row, _ := s.channelRow(owner, own, push.Xiaomi, "")
+			return row
+		}
+		if k := report("ref", now.Add(-25*time.Hour)); k.RestUntil != nil || k.ClassRests != "" {
+			t.Errorf("of yesterday: %v %q", k.RestUntil, k.ClassRests)
+		}
+		if k := report("ref.sale", now); k.RestUntil != nil || k.ClassRests != fmt.Sprintf(`{"sale":%d}`, midnight.Unix()) {
+			t.Errorf("of a channel: %v %q, want until %v", k.RestUntil, k.ClassRests, midnight)
+		}
+		v.Get(appBase(app.ID)+"/config").Has("消息自带的通知渠道或分类中", "其他消息照常发送").HasNot("会改走其他通道")
+		if k := report("ref", time.Time{}); k.RestUntil == nil || !k.RestUntil.Equal(midnight) || k.RestCode != "128" {
+			t.Errorf("of the credential's: %v %q", k.RestUntil, k.RestCode)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 type ReceiptStore interface {
 	ReceiptsFrom(ctx context.Context, channel, secret string) (models.Reporter, error)
 	VendorReceipts(ctx context.Context, from models.Reporter, list []models.VendorReceipt) error
+	VendorRests(ctx context.Context, from models.Reporter, class string, until time.Time, code string) error
 	CountReceipts(from models.Reporter, good, refused int)
 }
 
@@ -113,6 +115,9 @@ func (h *receiptHandler) take(c echo.Context) error {
 	if err := h.Receipts.VendorReceipts(c.Request().Context(), from, vendorReceipts(report.Receipts)); err != nil {
 		return err
 	}
+	if err := h.rest(c.Request().Context(), from, report.Receipts); err != nil {
+		return err
+	}
 	h.Receipts.CountReceipts(from, len(report.Receipts), 0)
 	return c.Blob(http.StatusOK, report.ContentType, report.Answer)
 }
@@ -141,6 +146,30 @@ func (h *receiptHandler) authenticate(c echo.Context, channel string) (models.Re
 	}
 	h.good.add(secret, now)
 	return r, nil
+}
+
+// rest has everything wait for the vendor's next day that a report says is over, once
+// for each class. A report of yesterday says nothing of today.
+func (h *receiptHandler) rest(ctx context.Context, from models.Reporter, list []push.Receipt) error {
+	told, now := map[string]bool{}, h.Now().UTC()
+	for _, r := range list {
+		if !r.DayOver || told[r.Class] {
+			continue
+		}
+		at := now
+		if !r.At.IsZero() && r.At.Before(now) {
+			at = r.At
+		}
+		until := at.Add(push.UntilMidnight(at))
+		if !until.After(now) {
+			continue
+		}
+		told[r.Class] = true
+		if err := h.Receipts.VendorRests(ctx, from, r.Class, until, r.Code); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // vendorReceipts are those of a report that say which message they are about.

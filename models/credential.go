@@ -86,6 +86,7 @@ type Credential struct {
 	Rate        int64      // targets a second at most, 0 for the vendor's published rule
 	RestUntil   *time.Time // nothing is sent before: the vendor's daily quota is used up
 	RestCode    string     // the vendor's code that said so
+	ClassRests  string     // the same of messages with a class of their own, see classRests
 	// DailyQuota is what the operator says the vendor takes a day, 0 for not said;
 	// the others are what the vendor itself last said of it.
 	DailyQuota int64

@@ -1,6 +1,8 @@
 package models
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -317,6 +319,71 @@ func TestSetReceipts(t *testing.T) {
 		}
 		if acts != 3 {
 			t.Errorf("%d acts in the audit log, want two by the user and one by the vendor", acts)
+		}
+	})
+}
+
+// A class's rest is the credential's neither before nor after, lasts over a test and a
+// new rate, and ends with other keys. What a vendor reports rests the same.
+func TestClassRestEnds(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, clock *testClock) {
+		ctx := t.Context()
+		w := newWorld(t, s, "main")
+		owner, in := AppOwner(w.ios.ID), p8(EnvironmentProduction)
+		saved, err := s.SaveCredentials(ctx, w.main, owner, in)
+		must(t, err)
+		id := saved[0].ID
+		rests := func(what string, want map[string]time.Time) {
+			t.Helper()
+			cfg, err := s.SendConfig(ctx, w.ios.ID)
+			must(t, err)
+			c := cfg.Credentials[0]
+			if !maps.EqualFunc(c.ClassRests, want, time.Time.Equal) || !c.RestUntil.IsZero() {
+				t.Errorf("%s: %v and %v, want %v", what, c.ClassRests, c.RestUntil, want)
+			}
+		}
+		rests("at first", nil)
+		now := clock.Now().Truncate(time.Second)
+		soon, late := now.Add(time.Hour), now.Add(8*time.Hour)
+		rest := func(revision int64, class string, until time.Time, want bool) {
+			t.Helper()
+			replaced, err := s.RestClass(ctx, id, revision, class, until)
+			must(t, err)
+			if replaced != want {
+				t.Errorf("revision %d was replaced: %v", revision, replaced)
+			}
+		}
+		rest(1, "sale", late, false)
+		rest(1, "sale", soon, false) // an older word
+		rest(1, "news", soon, false)
+		rest(7, "other", late, true)
+		rests("both", map[string]time.Time{"sale": late, "news": soon})
+		_, err = s.CredentialTested(ctx, w.main, owner, id, 1, "", "")
+		must(t, err)
+		in.Rate = 20
+		_, err = s.SaveCredentials(ctx, w.main, owner, in)
+		must(t, err)
+		clock.Advance(2 * time.Hour)
+		must(t, s.VendorRests(ctx, Reporter{id: id, revision: 2}, "ads", late, "128"))
+		rests("the next revision", map[string]time.Time{"sale": late, "ads": late}) // what is over is not kept
+		for i := range maxClassRests + 5 {
+			rest(2, fmt.Sprint("class", i), late, false)
+		}
+		cfg, err := s.SendConfig(ctx, w.ios.ID)
+		must(t, err)
+		if n := len(cfg.Credentials[0].ClassRests); n != maxClassRests {
+			t.Errorf("%d classes rest", n)
+		}
+		in.Fields = maps.Clone(in.Fields)
+		in.Fields["key_id"] = "OTHERKEY77"
+		_, err = s.SaveCredentials(ctx, w.main, owner, in)
+		must(t, err)
+		rests("with other keys", nil)
+		must(t, s.VendorRests(ctx, Reporter{id: id, revision: 3}, "", late, "128"))
+		cfg, err = s.SendConfig(ctx, w.ios.ID)
+		must(t, err)
+		if c := cfg.Credentials[0]; !c.RestUntil.Equal(late) || c.ClassRests != nil {
+			t.Errorf("reported of the credential's own class: %v, %v", c.RestUntil, c.ClassRests)
 		}
 	})
 }

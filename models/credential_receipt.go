@@ -140,7 +140,9 @@ type Reporter struct {
 	Channel string
 	Fields  map[string]Secret // shared with other requests, not to be changed
 	id      int64
-	scope   AppScope
+	// revision is the credential's.
+	revision int64
+	scope    AppScope
 }
 
 // App returns the app that receipts of this credential are about.
@@ -165,7 +167,7 @@ func (s *Store) loadReporter(ctx context.Context, channel string, hash []byte) (
 		return Reporter{}, err
 	}
 	fields, err := s.openFields(&c)
-	return Reporter{Channel: channel, Fields: fields, id: c.ID, scope: scope}, err
+	return Reporter{Channel: channel, Fields: fields, id: c.ID, revision: c.Revision, scope: scope}, err
 }
 
 // ReceiptRef is what a vendor sends back with a receipt: a message on a device, in

@@ -163,7 +163,7 @@ func (c *Credential) replaced(sameFields, sameApp bool) {
 	if sameFields {
 		return
 	}
-	c.RestUntil, c.RestCode = nil, ""
+	c.RestUntil, c.RestCode, c.ClassRests = nil, "", ""
 	c.QuotaLimit, c.QuotaUsed, c.QuotaAt = 0, 0, nil
 	if !sameApp {
 		c.ReceiptOnAt, c.ReceiptOnBy, c.ReceiptOffCode = nil, "", ""

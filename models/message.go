@@ -46,6 +46,9 @@ type Content struct {
 	Data              map[string]any `json:"d,omitempty"`
 	// ChannelIDs names the notification channel on the phone for a vendor (push.Channel).
 	ChannelIDs map[string]string `json:"ci,omitempty"`
+	// Classes says how a vendor is to classify the message: for a push.Channel, values by
+	// the keys of its credential's fields.
+	Classes map[string]map[string]string `json:"cl,omitempty"`
 }
 
 // Message kinds, equal to push.Kind's values.

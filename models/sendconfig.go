@@ -22,6 +22,9 @@ type SendCredential struct {
 	Paused       bool
 	Rate         int64     // Credential.Rate
 	RestUntil    time.Time // zero when the credential does not rest
+	// ClassRests is until when messages rest that have a class of their own, by its
+	// push.Message.ClassTag; nil for none.
+	ClassRests map[string]time.Time
 	// Receipt is the secret of the address that the vendor reports to, "" for a
 	// channel without receipts.
 	Receipt Secret
@@ -123,6 +126,7 @@ func (s *Store) loadSendConfig(ctx context.Context, appID int64) (*SendConfig, e
 		if rows[i].RestUntil != nil {
 			send.RestUntil = *rows[i].RestUntil
 		}
+		send.ClassRests = classRests(rows[i].ClassRests)
 		c.Credentials = append(c.Credentials, send)
 	}
 	return c, nil

@@ -28,9 +28,11 @@ func TestAcceptGroups(t *testing.T) {
 		f.accept(t, message("1", "alice"))
 		other := message("1", "erin")
 		other.Content.Body = "to you alone"
+		class := message("1", "grace")
+		class.Content.Classes = map[string]map[string]string{"hw": {"importance": "LOW"}}
 		late := message("1", "frank")
 		late.ExpiresAt = s.Now().Add(time.Hour)
-		f.accept(t, append(chat("1", "alice", "bob", "carol", "dave"), other, late)...)
+		f.accept(t, append(chat("1", "alice", "bob", "carol", "dave"), class, other, late)...)
 		f.accept(t, append(chat("2", "alice"), chat("3", "alice")...)...)
 		f.accept(t, append(chat("", "alice"), chat("", "bob")...)...)
 		groups := map[int64]map[string]string{} // app → account and source → group

@@ -92,6 +92,12 @@ type Message struct {
 	// ChannelIDs names the phone's notification channel for a vendor, in place of the
 	// credential's.
 	ChannelIDs map[Channel]string
+	// Classes says how a vendor is to classify the message, in place of the credential's:
+	// values of the channel's choices of GroupClass by their keys. See Class.
+	Classes map[Channel]map[string]string
+	// Singly asks for a request for each target: the vendor said that today's batches
+	// are used up, see Result.SinglyFor.
+	Singly bool
 }
 
 // Target is one device's address at the vendor.
@@ -172,6 +178,13 @@ type Result struct {
 	// DeviceOnly marks a Throttled or a Retry that concerns this target alone, so that
 	// the credential is not slowed.
 	DeviceOnly bool
+	// ClassOnly marks a Throttled that concerns only messages with this one's ClassTag,
+	// which is not empty: the vendor counts a day for each class, and this is not the
+	// credential's own.
+	ClassOnly bool
+	// SinglyFor is how long the vendor takes no more batches, whatever became of this
+	// target; 0 if it did not say. One result of a Send is enough.
+	SinglyFor time.Duration
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic) or the phone may come back.
 	KeepToken bool
@@ -206,6 +219,9 @@ const (
 	// CodeDataCut: accepted, without the part of the data that the channel could not
 	// carry, see SendFitting.
 	CodeDataCut = "hy_data_cut"
+	// CodeOtherRegion: the target is another of the vendor's services' than the
+	// credential's, not sent.
+	CodeOtherRegion = "hy_other_region"
 )
 
 // OwnCode reports whether a code is one of ours, so that no vendor judged the message.

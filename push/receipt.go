@@ -62,6 +62,10 @@ type Receipt struct {
 	Event    ReceiptEvent
 	// Code is the vendor's own status, as text.
 	Code string
+	// DayOver says that the day's quota is used up for messages of Class, a
+	// Message.ClassTag, "" for the credential's own.
+	DayOver bool
+	Class   string
 	// At is when it happened by the vendor's clock; zero if it does not say.
 	At time.Time
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -306,6 +307,24 @@ func (c *fakeControl) RestCredential(_ context.Context, id, revision int64, unti
 	for i := range c.cfg.Credentials {
 		if cr := &c.cfg.Credentials[i]; cr.ID == id && cr.Revision == revision {
 			cr.RestUntil, replaced = until, false
+			c.rests++
+		}
+	}
+	return replaced, nil
+}
+
+func (c *fakeControl) RestClass(_ context.Context, id, revision int64, class string, until time.Time) (replaced bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	replaced = true
+	for i := range c.cfg.Credentials {
+		if cr := &c.cfg.Credentials[i]; cr.ID == id && cr.Revision == revision {
+			rests := maps.Clone(cr.ClassRests)
+			if rests == nil {
+				rests = map[string]time.Time{}
+			}
+			rests[class] = until
+			cr.ClassRests, replaced = rests, false
 			c.rests++
 		}
 	}

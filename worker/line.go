@@ -46,7 +46,8 @@ type line struct {
 	pace     pace
 	late     fifo // jobs of batches that came late, which go first
 	queue    fifo
-	flying   int // sends under way
+	flying   int                  // sends under way
+	classes  map[string]time.Time // until when a class that messages have themselves rests
 	resting  []*hand
 	quiet    time.Duration // since when sends are under way and nothing was answered
 	used     time.Duration // last submit
@@ -114,7 +115,11 @@ func (l *line) blockedLocked(j *job, now time.Time) bool {
 	case rests:
 		off = func(j *job) { l.restJobLocked(j, l.gov.reason, until, now) }
 	default:
-		return false
+		until, rests := l.classRestsLocked(j, now)
+		if !rests {
+			return false
+		}
+		off = func(j *job) { l.restJobLocked(j, models.ReasonThrottled, until, now) }
 	}
 	j.each(off)
 	return true
@@ -262,6 +267,7 @@ func (l *line) learnLocked(cfg *models.SendConfig) {
 			if c.Revision == l.cred.Revision {
 				l.paceLocked(c.Rate)
 				l.restLocked(c.RestUntil)
+				l.restClassesLocked(c.ClassRests)
 				l.learnReceiptsLocked(cfg, c)
 			}
 		}

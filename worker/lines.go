@@ -49,6 +49,7 @@ func (ls *lines) get(cfg *models.SendConfig, c *models.SendCredential) *line {
 	l.bundle = bundleOf(&spec.Limits, l.receipts != "")
 	l.paceLocked(c.Rate)
 	l.restLocked(c.RestUntil)
+	l.restClassesLocked(c.ClassRests)
 	l.paused, l.used, l.checked = c.Paused, ls.w.sinceStart(), ls.w.sinceStart()
 	ls.m[c.ID] = l
 	return l
@@ -63,6 +64,7 @@ func (l *line) touch(cfg *models.SendConfig, c *models.SendCredential) bool {
 	l.paused, l.gone = c.Paused, false
 	l.paceLocked(c.Rate)
 	l.restLocked(c.RestUntil)
+	l.restClassesLocked(c.ClassRests)
 	l.learnReceiptsLocked(cfg, c)
 	return !l.closing
 }

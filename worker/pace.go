@@ -114,8 +114,7 @@ func (l *line) restJobLocked(j *job, reason string, until, now time.Time) {
 func (l *line) rested(ctx context.Context, until time.Time, code string) {
 	replaced, err := l.w.control.RestCredential(context.WithoutCancel(ctx), l.cred.ID, l.cred.Revision, until, code)
 	if err != nil {
-		// The others find out by themselves, with one refusal each.
-		l.w.log.Warn("a used-up quota was not noted for other processes", "credential", l.cred.ID, "error", err)
+		l.unnoted(err)
 	}
 	l.mu.Lock()
 	l.replaced = l.replaced || replaced

@@ -117,7 +117,7 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string,
 		}
 	}()
 	m := *j.msg
-	m.ReceiptURL = receipts
+	m.ReceiptURL, m.Singly = receipts, len(targets) > 1 && l.singly()
 	j.each(func(j *job) { j.reported = receipts != "" })
 	results = push.SendFitting(ctx, s, m, targets)
 	none := push.Result{Outcome: push.Retry, Code: push.CodeBadReply, Text: "the channel gave no result"}
@@ -125,6 +125,9 @@ func (l *line) send(ctx context.Context, s push.Sender, j *job, receipts string,
 		return push.Fill(len(targets), none)
 	}
 	for i := range results {
+		if d := results[i].SinglyFor; d > 0 {
+			l.batchesOver(ctx, d)
+		}
 		if results[i].Outcome < push.Accepted || results[i].Outcome > push.BadCredential {
 			results[i] = none
 		}
@@ -250,6 +253,10 @@ func (l *line) throttled(ctx context.Context, j *job, r *push.Result, start, now
 			wait = deviceWait
 		}
 		j.putOff(models.ReasonThrottled, wholeSecond(now.Add(wait)), now)
+		return
+	}
+	if r.ClassOnly && j.class() != "" {
+		l.classThrottled(ctx, j, r, now)
 		return
 	}
 	l.mu.Lock()

@@ -29,6 +29,12 @@ func compose(it *models.Item, cfg *models.SendConfig, id string) push.Message {
 		}
 		out.ChannelIDs[push.Channel(vendor)] = id
 	}
+	for vendor, class := range c.Classes {
+		if out.Classes == nil {
+			out.Classes = make(map[push.Channel]map[string]string, len(c.Classes))
+		}
+		out.Classes[push.Channel(vendor)] = class
+	}
 	if c.CollapseKey != "" {
 		out.CollapseKey, out.Collapses = c.CollapseKey, true
 	}

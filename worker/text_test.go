@@ -58,6 +58,11 @@ func TestCompose(t *testing.T) {
 	if got.CollapseKey != "k" || !got.Collapses || got.ThreadID != "t" || got.HighPriority {
 		t.Errorf("got %+v", got)
 	}
+	it.Content.ChannelIDs, it.Content.Classes = map[string]string{"oppo": "calls"}, map[string]map[string]string{"hw": {"importance": "LOW"}}
+	got = say(&it, &models.SendConfig{Name: "My app", TextMode: models.TextGeneric, HideKey: "k"})
+	if got.ChannelIDs[push.OPPO] != "calls" || got.Classes[push.Huawei]["importance"] != "LOW" {
+		t.Errorf("got %+v", got)
+	}
 	it.Content.Title, it.Content.Speaker = "Your order 17", "Bob(Climbers)"
 	if got := say(&it, &models.SendConfig{Name: "My app", TextMode: models.TextSender}); got.Title != "Bob(Climbers)" {
 		t.Errorf("title %q, want the speaker", got.Title)

@@ -44,6 +44,8 @@ type Control interface {
 	// RestCredential notes for every process that nothing goes through a credential
 	// until a moment; replaced when it was changed since revision.
 	RestCredential(ctx context.Context, id, revision int64, until time.Time, code string) (replaced bool, err error)
+	// RestClass does so for messages with one class of their own.
+	RestClass(ctx context.Context, id, revision int64, class string, until time.Time) (replaced bool, err error)
 }
 
 // Database is what the worker asks of a database; *models.DB has it.

@@ -271,3 +271,13 @@ func FuzzParseReceipt(f *testing.F) {
 		}
 	})
 }
+
+// TestClassOfMessage: what a message says of itself comes before the credential's.
+func TestClassOfMessage(t *testing.T) {
+	const importance = "android.notification.importance"
+	newLab(t).Classes(t, hello(), target(1),
+		lab.Class{Got: map[string]any{importance: "NORMAL"}},
+		lab.Class{Own: map[string]string{"importance": "LOW"}, Got: map[string]any{importance: "LOW"}},
+		lab.Class{Own: map[string]string{"importance": "1"}, Refused: "importance"},
+	)
+}

@@ -1,6 +1,7 @@
 package honor
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -86,9 +87,13 @@ func (s *Sender) build(m *push.Message, first *push.Target, badgeNumber int) (*r
 	if fault != nil {
 		return nil, fault
 	}
+	class, fault := m.Class(push.Honor, fields)
+	if fault != nil {
+		return nil, fault
+	}
 	title = push.CutBytes(title, maxTitle)
 	n := &androidNotice{
-		Title: title, Importance: s.fields[fieldImportance], Group: push.CutBytes(m.ThreadID, maxGroup),
+		Title: title, Importance: cmp.Or(class[fieldImportance], s.fields[fieldImportance]), Group: push.CutBytes(m.ThreadID, maxGroup),
 		// A later message with the same key replaces this one; without a key a repeat
 		// of this very message does.
 		NotifyID:    push.NotifyID(m.CollapseKey),

@@ -42,17 +42,8 @@ const arrivedDefault = "40000002"
 // Spec describes the channel.
 func Spec() push.Spec {
 	return push.Spec{
-		Channel: push.Honor,
-		Fields: []push.Field{
-			{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[0-9]{1,20}", MaxBytes: 20},
-			{Key: fieldClientID, Kind: push.FieldText, Required: true, Pattern: `[\w.-]+`, MaxBytes: 128},
-			{Key: fieldClientSecret, Kind: push.FieldSecret, Required: true, Pattern: `[!-~]+`, MaxBytes: 256},
-			// NORMAL is for services and communication, LOW for marketing.
-			{Key: fieldImportance, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 8, Choices: []string{"NORMAL", "LOW"}},
-			{Key: fieldBadgeClass, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z][\w.$]*`, MaxBytes: 256},
-			{Key: fieldClickIntent, Kind: push.FieldText, Group: push.GroupClass, Pattern: push.IntentPattern, MaxBytes: 512},
-			{Key: fieldArrivedStatus, Kind: push.FieldText, Group: push.GroupReceipt, Pattern: `[0-9]{1,12}(,[0-9]{1,12})*`, MaxBytes: 128},
-		},
+		Channel:      push.Honor,
+		Fields:       fields(),
 		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: maxTokens, PayloadBytes: maxPayload},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
@@ -61,6 +52,20 @@ func Spec() push.Spec {
 		Rate:         rate,
 		ParseReceipt: ParseReceipt,
 		ReceiptSetup: push.ReceiptConsole,
+	}
+}
+
+// fields are what an operator enters of an app.
+func fields() []push.Field {
+	return []push.Field{
+		{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[0-9]{1,20}", MaxBytes: 20},
+		{Key: fieldClientID, Kind: push.FieldText, Required: true, Pattern: `[\w.-]+`, MaxBytes: 128},
+		{Key: fieldClientSecret, Kind: push.FieldSecret, Required: true, Pattern: `[!-~]+`, MaxBytes: 256},
+		// NORMAL is for services and communication, LOW for marketing.
+		{Key: fieldImportance, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 8, Choices: []string{"NORMAL", "LOW"}},
+		{Key: fieldBadgeClass, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z][\w.$]*`, MaxBytes: 256},
+		{Key: fieldClickIntent, Kind: push.FieldText, Group: push.GroupClass, Pattern: push.IntentPattern, MaxBytes: 512},
+		{Key: fieldArrivedStatus, Kind: push.FieldText, Group: push.GroupReceipt, Pattern: `[0-9]{1,12}(,[0-9]{1,12})*`, MaxBytes: 128},
 	}
 }
 

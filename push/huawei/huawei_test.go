@@ -280,3 +280,18 @@ func TestFields(t *testing.T) {
 		}
 	}
 }
+
+// TestClassOfMessage: what a message says of itself comes before the credential's.
+func TestClassOfMessage(t *testing.T) {
+	l := newLab(t)
+	category, importance := "android.category", "android.notification.importance"
+	l.Classes(t, hello(), target(1),
+		lab.Class{Got: map[string]any{category: "IM", importance: "NORMAL"}},
+		lab.Class{Own: map[string]string{"category": "MARKETING", "importance": "LOW"}, Got: map[string]any{category: "MARKETING", importance: "LOW"}},
+		lab.Class{Own: map[string]string{"importance": "LOW"}, Got: map[string]any{category: "IM", importance: "LOW"}},
+		lab.Class{Own: map[string]string{"category": "", "importance": ""}, Got: map[string]any{category: "IM", importance: "NORMAL"}},
+		lab.Class{Own: map[string]string{"category": "CHAT"}, Refused: "category"},
+		lab.Class{Own: map[string]string{"importance": "HIGH"}, Refused: "importance"},
+		lab.Class{Own: map[string]string{"badge_class": "a.B"}, Refused: "badge_class"},
+	)
+}

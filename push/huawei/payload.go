@@ -101,7 +101,11 @@ func (s *Sender) payload(m *push.Message, first *push.Target, badgeNumber int, h
 		return nil, fault
 	}
 	r.Message.Notification = &notification{Title: title}
-	a.Category = s.fields[fieldCategory]
+	class, fault := m.Class(push.Huawei, fields)
+	if fault != nil {
+		return nil, fault
+	}
+	a.Category = cmp.Or(class[fieldCategory], s.fields[fieldCategory])
 	n, err := s.notice(m, first, data, r)
 	if err != nil {
 		return nil, push.BadContent("the message holds data that is not JSON")
@@ -109,6 +113,7 @@ func (s *Sender) payload(m *push.Message, first *push.Target, badgeNumber int, h
 	if badgeNumber >= 0 && s.fields[fieldBadgeClass] != "" {
 		n.Badge = &badge{Set: badgeNumber, Class: s.fields[fieldBadgeClass]}
 	}
+	n.Importance = cmp.Or(class[fieldImportance], s.fields[fieldImportance])
 	a.Notification = n
 	return r, s.fit(r, body)
 }
@@ -117,7 +122,7 @@ func (s *Sender) payload(m *push.Message, first *push.Target, badgeNumber int, h
 // the intent that the operator entered, else beside the app's own start.
 func (s *Sender) notice(m *push.Message, first *push.Target, data string, r *request) (*androidNotice, error) {
 	n := &androidNotice{
-		ClickAction: clickAction{Type: clickOpen}, Importance: s.fields[fieldImportance], ChannelID: cmp.Or(m.ChannelIDs[push.Huawei], s.fields[fieldChannelID]),
+		ClickAction: clickAction{Type: clickOpen}, ChannelID: cmp.Or(m.ChannelIDs[push.Huawei], s.fields[fieldChannelID]),
 		// A later message with the same key replaces this one; without a key a
 		// repeat of this very message does.
 		NotifyID: push.NotifyID(first.ID), Group: push.CutBytes(m.ThreadID, maxGroup),

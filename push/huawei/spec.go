@@ -47,20 +47,7 @@ const (
 func Spec() push.Spec {
 	return push.Spec{
 		Channel: push.Huawei,
-		Fields: []push.Field{
-			{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[0-9]{1,20}", MaxBytes: 20},
-			{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: `[!-~]+`, MaxBytes: 256},
-			// Without the self-classification right Huawei treats every category as
-			// marketing, so naming one does no harm.
-			{Key: fieldCategory, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 32, Choices: categories()},
-			{Key: fieldImportance, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 8, Choices: []string{"NORMAL", "LOW"}},
-			{Key: fieldChannelID, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[!-~]+`, MaxBytes: 128},
-			{Key: fieldBadgeClass, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z][\w.$]*`, MaxBytes: 256},
-			{Key: fieldClickIntent, Kind: push.FieldText, Group: push.GroupClass, Pattern: push.IntentPattern, MaxBytes: 512},
-			{Key: fieldReceiptID, Kind: push.FieldText, Group: push.GroupReceipt, Pattern: `[\w-]+`, MaxBytes: 64},
-			{Key: fieldReceiptUser, Kind: push.FieldText, Group: push.GroupReceipt, MaxBytes: 128},
-			{Key: fieldReceiptKey, Kind: push.FieldSecret, Group: push.GroupReceipt, MaxBytes: 256},
-		},
+		Fields:  fields(),
 		Limits: push.Limits{
 			InFlight: push.HTTPInFlight, Batch: push.BatchAlways,
 			TargetsPerRequest: maxTokens, PayloadBytes: maxPayload, TitleRunes: titleRunes, BodyRunes: bodyRunes,
@@ -80,6 +67,24 @@ func categories() []string {
 	return []string{
 		"IM", "VOIP", "SUBSCRIPTION", "TRAVEL", "HEALTH", "WORK", "ACCOUNT", "EXPRESS", "FINANCE",
 		"DEVICE_REMINDER", "MAIL", "SYSTEM_REMINDER", "PLAY_VOICE", "MARKETING",
+	}
+}
+
+// fields are what an operator enters of an app.
+func fields() []push.Field {
+	return []push.Field{
+		{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[0-9]{1,20}", MaxBytes: 20},
+		{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: `[!-~]+`, MaxBytes: 256},
+		// Without the self-classification right Huawei treats every category as
+		// marketing, so naming one does no harm.
+		{Key: fieldCategory, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 32, Choices: categories()},
+		{Key: fieldImportance, Kind: push.FieldChoice, Group: push.GroupClass, MaxBytes: 8, Choices: []string{"NORMAL", "LOW"}},
+		{Key: fieldChannelID, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[!-~]+`, MaxBytes: 128},
+		{Key: fieldBadgeClass, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z][\w.$]*`, MaxBytes: 256},
+		{Key: fieldClickIntent, Kind: push.FieldText, Group: push.GroupClass, Pattern: push.IntentPattern, MaxBytes: 512},
+		{Key: fieldReceiptID, Kind: push.FieldText, Group: push.GroupReceipt, Pattern: `[\w-]+`, MaxBytes: 64},
+		{Key: fieldReceiptUser, Kind: push.FieldText, Group: push.GroupReceipt, MaxBytes: 128},
+		{Key: fieldReceiptKey, Kind: push.FieldSecret, Group: push.GroupReceipt, MaxBytes: 256},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"hongyan/push"
 	"hongyan/push/meizu"
 	"hongyan/push/pushtest"
+	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
 
@@ -247,4 +248,16 @@ func TestNotExpressible(t *testing.T) {
 	if data, _ := got["clickTypeInfo"]["parameters"].(map[string]any); data["k"] != m.Data["k"] || data["hy_more"] != `{"":1}` || got["noticeBarInfo"]["content"] != "群\n"+m.Body {
 		t.Errorf("%v", got)
 	}
+}
+
+// TestClassOfMessage: what a message says of itself comes before the credential's.
+func TestClassOfMessage(t *testing.T) {
+	t.Parallel()
+	const kind = "noticeBarInfo.noticeMsgType"
+	newLab(t).Classes(t, alert(), target(1),
+		lab.Class{Got: map[string]any{kind: 1.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "0"}, Got: map[string]any{kind: 0.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "1"}, Got: map[string]any{kind: 1.0}},
+		lab.Class{Own: map[string]string{"notice_msg_type": "2"}, Refused: "notice_msg_type"},
+	)
 }

@@ -79,8 +79,16 @@ func (s *Sender) compose(m push.Message) (message, *push.Result) {
 	if fault != nil {
 		return message{}, fault
 	}
+	class, refused := m.Class(push.Meizu, fields)
+	if refused != nil {
+		return message{}, refused
+	}
+	noticeType := s.noticeType
+	if own := class[fieldNoticeType]; own != "" {
+		noticeType = noticeTypeOf(own)
+	}
 	out := message{
-		NoticeBar: noticeBar{NoticeMsgType: s.noticeType, Title: push.CutRunes(title, titleRunes), Content: push.CutRunes(body, bodyRunes)},
+		NoticeBar: noticeBar{NoticeMsgType: noticeType, Title: push.CutRunes(title, titleRunes), Content: push.CutRunes(body, bodyRunes)},
 		Click:     clickType{Parameters: custom},
 		PushTime:  validFor(m.ExpiresAt, s.http.Now()),
 		Advance:   advance{NotifyKey: notifyKey(m.CollapseKey), Notification: notification{Vibrate: 1, Lights: 1, Sound: 1}},

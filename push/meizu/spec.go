@@ -54,17 +54,8 @@ const rate = 500
 // Spec describes the channel.
 func Spec() push.Spec {
 	return push.Spec{
-		Channel: push.Meizu,
-		Fields: []push.Field{
-			{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[1-9][0-9]{0,17}", MaxBytes: 18},
-			// The app needs it on the phone; no request of ours does, so it is kept for
-			// the operator's own record and cannot be proved.
-			{Key: fieldAppKey, Kind: push.FieldText, Pattern: "[0-9A-Za-z]{8,64}", MaxBytes: 64},
-			{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: "[0-9A-Za-z]{8,64}", MaxBytes: 64},
-			// Private messages, such as those of a chat, are not counted against the
-			// three that a device may get in a day.
-			{Key: fieldNoticeType, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{noticePrivate, noticePublic}, MaxBytes: 1},
-		},
+		Channel:      push.Meizu,
+		Fields:       fields(),
 		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchAlways, TargetsPerRequest: targetsPerSend, TitleRunes: titleRunes, BodyRunes: bodyRunes},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
@@ -74,6 +65,20 @@ func Spec() push.Spec {
 		ParseReceipt: ParseReceipt,
 		// Meizu refuses every push that brings an address it does not know.
 		ReceiptSetup: push.ReceiptBoth,
+	}
+}
+
+// fields are what an operator enters of an app.
+func fields() []push.Field {
+	return []push.Field{
+		{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[1-9][0-9]{0,17}", MaxBytes: 18},
+		// The app needs it on the phone; no request of ours does, so it is kept for
+		// the operator's own record and cannot be proved.
+		{Key: fieldAppKey, Kind: push.FieldText, Pattern: "[0-9A-Za-z]{8,64}", MaxBytes: 64},
+		{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: "[0-9A-Za-z]{8,64}", MaxBytes: 64},
+		// Private messages, such as those of a chat, are not counted against the
+		// three that a device may get in a day.
+		{Key: fieldNoticeType, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{noticePrivate, noticePublic}, MaxBytes: 1},
 	}
 }
 
@@ -92,6 +97,14 @@ func check(fields map[string]string) error {
 	return nil
 }
 
+// noticeTypeOf is Meizu's noticeMsgType: private unless public was chosen.
+func noticeTypeOf(value string) int {
+	if value == noticePublic {
+		return 0
+	}
+	return 1
+}
+
 // Open returns a Sender for the credential's fields. See push.Spec.
 func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sender, error) {
 	if err := check(fields); err != nil {
@@ -102,11 +115,8 @@ func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sen
 		return nil, err
 	}
 	s := &Sender{
-		appID: fields[fieldAppID], appSecret: fields[fieldAppSecret], noticeType: 1,
+		appID: fields[fieldAppID], appSecret: fields[fieldAppSecret], noticeType: noticeTypeOf(fields[fieldNoticeType]),
 		http: client, base: endpoint, whole: requestTable(), each: targetTable(),
-	}
-	if fields[fieldNoticeType] == noticePublic {
-		s.noticeType = 0
 	}
 	if o.Endpoint != "" {
 		s.base = strings.TrimRight(o.Endpoint, "/")

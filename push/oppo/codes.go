@@ -7,6 +7,8 @@ const (
 	codeBadToken     = "11"
 	codeMissingToken = "29"
 	codeDuplicate    = "32"
+	codeQuota        = "33"
+	codeClass        = "67"
 	codeBadTarget    = "10000"
 )
 
@@ -52,13 +54,13 @@ func codeTable() map[string]row {
 		"31":             message("the data does not exist"),
 		// One id goes out for one message and target only, and OPPO has it already.
 		codeDuplicate: {outcome: push.Accepted, text: "already sent under this id", doc: docMessage},
-		"33":          {outcome: push.Throttled, midnight: true, text: "today's quota is used up", doc: docCodes},
+		codeQuota:     {outcome: push.Throttled, midnight: true, text: "today's quota is used up", doc: docCodes},
 		"34":          message("too many pictures today"),
 		"40":          message("a required argument is missing"),
 		"41":          message("an argument is not valid"),
 		"51":          message("the picture is not valid"),
 		"59":          message("the app may not use a second action"),
-		"67":          {outcome: push.BadCredential, text: "category or notify_level does not fit the app's rights", doc: docClasses},
+		codeClass:     {outcome: push.BadCredential, text: "category or notify_level does not fit the app's rights", doc: docClasses},
 		codeBadTarget: {outcome: push.BadTarget, text: "the registration id is not valid", doc: docCodes},
 	}
 }

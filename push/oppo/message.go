@@ -32,6 +32,31 @@ func classOf(values map[string]string) class {
 	return c
 }
 
+// classFor is the message's own class, else the credential's, whose level belongs to its
+// category alone.
+func (s *Sender) classFor(m *push.Message) (class, *push.Result) {
+	own, fault := m.Class(push.OPPO, fields)
+	if fault != nil || len(own) == 0 {
+		return s.class, fault
+	}
+	c := s.class
+	if category := own[fieldCategory]; category != "" && category != c.category {
+		if c = (class{channel: c.channel}); category != categoryNone {
+			c.category = category
+		}
+	}
+	switch level := own[fieldLevel]; {
+	case level == "":
+	case level == levelDefault:
+		c.level = 0
+	case c.category == "":
+		return c, push.BadClass(fieldLevel) // a level needs a category
+	default:
+		c.level, _ = strconv.Atoi(level) // one of the field's choices
+	}
+	return c, nil
+}
+
 // message is one message to one target (docMessage).
 type message struct {
 	TargetType   int          `json:"target_type"`
@@ -81,8 +106,8 @@ func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 	}
 	n := notification{
 		Title: push.CutRunes(title, maxTitle), SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: push.CutRunes(content, maxContent),
-		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel), Category: s.class.category, NotifyLevel: s.class.level,
-		NotifyID: push.NotifyID(m.CollapseKey),
+		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel),
+		NotifyID:  push.NotifyID(m.CollapseKey),
 	}
 	if len(m.Data) > 0 {
 		data, err := json.Marshal(m.Data)
@@ -94,6 +119,11 @@ func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 		}
 		n.ActionParameters = string(data)
 	}
+	class, fault := s.classFor(&m)
+	if fault != nil {
+		return n, fault
+	}
+	n.Category, n.NotifyLevel = class.category, class.level
 	now := s.http.Now()
 	switch {
 	case m.ExpiresAt.IsZero():
@@ -132,6 +162,18 @@ func blank(s string) bool { return strings.TrimSpace(s) == "" }
 // goodToken reports whether a registration id can be sent to.
 func goodToken(t string) bool {
 	return t != "" && len(t) <= maxToken && printable(t) && !strings.ContainsAny(t, ",;")
+}
+
+// elsewhere reports whether a registration id is one of the other region's. One of
+// China's is a single part, or has CN before the last of two or three parts, with
+// underscores between them (docCodes). What has more parts is nobody's.
+func elsewhere(token, region string) bool {
+	parts := strings.Split(token, "_")
+	if len(parts) > 3 {
+		return false
+	}
+	china := len(parts) == 1 || parts[len(parts)-2] == "CN"
+	return china != (region == regionChina)
 }
 
 // printable reports whether s is ASCII without spaces and control characters.

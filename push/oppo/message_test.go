@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"hongyan/push"
+	"hongyan/push/oppo"
 	"hongyan/push/pushtest/lab"
 	"hongyan/sandbox"
 )
@@ -123,5 +124,71 @@ func TestLargeMessagesShareSmallerRequests(t *testing.T) {
 	s.Send(context.Background(), m, targets(1000))
 	if most == 0 || most > 2<<20 {
 		t.Errorf("the largest request has %d bytes", most)
+	}
+}
+
+// anyClass is a simulator whose app may send messages of any class.
+func anyClass(t *testing.T) *lab.Lab {
+	l := newLab(t)
+	account := l.Account
+	account.Fields = map[string]string{"master_secret": masterSecret}
+	return lab.New(t, oppo.Spec(), l.Fields, account)
+}
+
+// TestClassOfMessage: what a message says of itself comes before the credential's, whose
+// level goes with its own category alone.
+func TestClassOfMessage(t *testing.T) {
+	l := anyClass(t)
+	fields := l.Fields
+	got := func(category, level any) map[string]any {
+		return map[string]any{"category": category, "notify_level": level}
+	}
+	l.Classes(t, hello(), target(1),
+		lab.Class{Got: got("IM", 2.0)},
+		lab.Class{Own: map[string]string{"category": "MARKETING"}, Got: got("MARKETING", nil)},
+		lab.Class{Own: map[string]string{"category": "IM"}, Got: got("IM", 2.0)},
+		lab.Class{Own: map[string]string{"category": "ORDER", "notify_level": "16"}, Got: got("ORDER", 16.0)},
+		lab.Class{Own: map[string]string{"notify_level": "1"}, Got: got("IM", 1.0)},
+		lab.Class{Own: map[string]string{"category": "CHAT"}, Refused: "category"},
+		lab.Class{Own: map[string]string{"notify_level": "3"}, Refused: "notify_level"},
+	)
+	fields["category"] = "none"
+	l.Classes(t, hello(), target(1),
+		lab.Class{Own: map[string]string{"category": "NEWS"}, Got: got("NEWS", nil)},
+		lab.Class{Own: map[string]string{"notify_level": "16"}, Refused: "notify_level"},
+	)
+}
+
+// TestRefusedClassIsTheMessages: the app's rights do not reach to the class that a
+// message chose, which says nothing about the credential's.
+func TestRefusedClassIsTheMessages(t *testing.T) {
+	l := newLab(t) // may send IM alone
+	m := hello()
+	m.Classes = map[push.Channel]map[string]string{push.OPPO: {"category": "ORDER"}}
+	for _, r := range l.Open().Send(context.Background(), m, targets(2)) {
+		if r.Outcome != push.BadMessage || r.Code != "67" {
+			t.Errorf("the message's: %+v", r)
+		}
+	}
+	l.Fields["category"] = "ORDER"
+	if r := l.Open().Send(context.Background(), hello(), targets(1))[0]; r.Outcome != push.BadCredential || r.Code != "67" {
+		t.Errorf("the credential's: %+v", r)
+	}
+}
+
+// TestQuotaOfClass: the day that is used up is the credential's only where the message
+// has the credential's class and channel.
+func TestQuotaOfClass(t *testing.T) {
+	l := anyClass(t)
+	s := l.Open()
+	l.Say("33", 0)
+	for i, m := range []push.Message{
+		{}, {Classes: map[push.Channel]map[string]string{push.OPPO: {"category": "IM"}}}, {ChannelIDs: map[push.Channel]string{push.OPPO: "im_high"}},
+		{Classes: map[push.Channel]map[string]string{push.OPPO: {"category": "MARKETING"}}}, {ChannelIDs: map[push.Channel]string{push.OPPO: "sale"}},
+	} {
+		m.Kind, m.Title, m.Body = push.Alert, "hello", "there"
+		if r := s.Send(context.Background(), m, targets(1))[0]; r.Outcome != push.Throttled || r.Code != "33" || r.ClassOnly != (i >= 3) {
+			t.Errorf("%d: %+v", i, r)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +166,9 @@ func TestBatchKeepsOrder(t *testing.T) {
 	}
 }
 
+// noon is the clock of strangers: twelve hours before midnight in Shanghai.
+func noon() time.Time { return time.Date(2026, 3, 4, 4, 0, 0, 0, time.UTC) }
+
 // stranger serves answers that the simulator would not give.
 func stranger(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) push.Sender {
 	t.Helper()
@@ -177,7 +181,7 @@ func stranger(t *testing.T, answer func(w http.ResponseWriter, r *http.Request))
 	}))
 	t.Cleanup(srv.Close)
 	s, err := oppo.Open(context.Background(), map[string]string{"app_key": appKey, "master_secret": masterSecret}, push.Options{
-		Endpoint: srv.URL, RootCAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
+		Now: noon, Endpoint: srv.URL, RootCAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +201,7 @@ func TestUnknownAnswers(t *testing.T) {
 		{200, `{"code":99}`, push.BadMessage, "99", 0},
 		{500, `{"code":99}`, push.Retry, "99", 9 * time.Second},
 		{200, `{"code":"13"}`, push.Throttled, "13", 9 * time.Second},
-		{200, `{"code":33}`, push.Throttled, "33", 9 * time.Second},
+		{200, `{"code":33}`, push.Throttled, "33", 12 * time.Hour}, // not before the day's end
 		{500, `{"code":0}`, push.Retry, push.CodeBadReply, 9 * time.Second},
 		{200, `{}`, push.Retry, push.CodeBadReply, 9 * time.Second},
 		{429, ``, push.Throttled, push.CodeBadReply, 9 * time.Second},
@@ -334,5 +338,33 @@ func TestUnknownCodeQuotes(t *testing.T) {
 	said = `{"code":20099,"message":"Category frozen"}`
 	if r := s.Check(context.Background()); r.Code != "20099" || push.SaidIn(r.Text) != "Category frozen" {
 		t.Errorf("check: %+v", r)
+	}
+}
+
+// TestOtherRegion: phones of the other region's service fail in words and keep their
+// tokens; nobody is asked about them.
+func TestOtherRegion(t *testing.T) {
+	l := newLab(t)
+	china, abroad := []string{"b6bbd94b59cd", "CN_b6bbd94b59cd", "OPPO_CN_b6bbd94b59cd"}, []string{"US_b6bbd94b59cd", "OPPO_IN_b6bbd94b59cd", "CN_OPPO_b6bbd94b59cd"}
+	var all []push.Target
+	for _, token := range append(china, abroad...) {
+		all = append(all, push.Target{Token: token})
+	}
+	for region, here := range map[string][]string{"": china, "cn": china, "intl": abroad} {
+		l.Fields["region"] = region
+		s := l.Open()
+		for i, r := range s.Send(context.Background(), hello(), all) {
+			served := slices.Contains(here, all[i].Token)
+			refused := r.Outcome == push.BadTarget && r.Code == push.CodeOtherRegion && r.KeepToken
+			if served == refused || served && r.Outcome != push.Accepted {
+				t.Errorf("region %q, %s: %+v", region, all[i].Token, r)
+			}
+		}
+		if r := s.Check(context.Background()); r.Outcome != push.Accepted {
+			t.Errorf("region %q: %+v", region, r)
+		}
+	}
+	if n := len(l.Inbox.List()); n != 3*(len(china)+1) {
+		t.Errorf("%d messages arrived", n)
 	}
 }

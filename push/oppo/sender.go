@@ -24,6 +24,7 @@ const (
 type Sender struct {
 	http         *push.HTTP
 	base         string
+	region       string
 	appKey       string
 	masterSecret string
 	class        class
@@ -45,19 +46,41 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 	if fault != nil {
 		return push.Fill(len(targets), *fault)
 	}
-	requests := split(m, n, targets, out)
+	requests := split(m, n, s.region, targets, out)
 	push.Parallel(len(requests), parallel, func(i int) {
 		s.send(ctx, requests[i], targets, out)
 	})
+	if len(m.Classes[push.OPPO]) > 0 || m.ChannelIDs[push.OPPO] != "" {
+		s.ofClass(n, out)
+	}
 	return out
 }
 
+// ofClass makes what OPPO says of a message's own class that message's alone: the
+// credential's was not asked for.
+func (s *Sender) ofClass(n notification, out []push.Result) {
+	other := n.Category != s.class.category || n.ChannelID != s.class.channel
+	for i := range out {
+		switch out[i].Code {
+		case codeClass:
+			out[i].Outcome = push.BadMessage
+		case codeQuota: // only some classes have one
+			out[i].ClassOnly = other
+		}
+	}
+}
+
 // split shares the targets out to requests and answers those that cannot be sent to.
-func split(m push.Message, n notification, targets []push.Target, out []push.Result) []request {
+func split(m push.Message, n notification, region string, targets []push.Target, out []push.Result) []request {
 	var all []request
 	for i, t := range targets {
 		if !goodToken(t.Token) {
 			out[i] = push.Result{Outcome: push.BadTarget, Code: push.CodeBadToken, Text: "not a registration id of OPPO"}
+			continue
+		}
+		if elsewhere(t.Token, region) {
+			// The service would call it invalid, though it lives.
+			out[i] = push.Result{Outcome: push.BadTarget, Code: push.CodeOtherRegion, KeepToken: true, Text: "the registration id is of another region than the credential's"}
 			continue
 		}
 		msg := n.to(t, m)

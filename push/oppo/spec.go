@@ -61,11 +61,17 @@ const (
 	levelDefault = "default"
 )
 
+// Values of the region field.
+const (
+	regionChina  = "cn"
+	regionAbroad = "intl"
+)
+
 // hosts are OPPO's services by the value of the region field.
 func hosts() map[string]string {
 	return map[string]string{
-		"cn":   "https://api.push.oppomobile.com",
-		"intl": "https://api-intl.push.oppomobile.com",
+		regionChina:  "https://api.push.oppomobile.com",
+		regionAbroad: "https://api-intl.push.oppomobile.com",
 	}
 }
 
@@ -94,7 +100,7 @@ func fields() []push.Field {
 		{Key: fieldAppKey, Kind: push.FieldText, Required: true, Pattern: key, MaxBytes: 128},
 		{Key: fieldAppSecret, Kind: push.FieldSecret, Pattern: key, MaxBytes: 128},
 		{Key: fieldMasterSecret, Kind: push.FieldSecret, Required: true, Pattern: key, MaxBytes: 128},
-		{Key: fieldRegion, Kind: push.FieldChoice, Choices: []string{"cn", "intl"}, MaxBytes: 8},
+		{Key: fieldRegion, Kind: push.FieldChoice, Choices: []string{regionChina, regionAbroad}, MaxBytes: 8},
 		{Key: fieldChannel, Kind: push.FieldText, Group: push.GroupClass, Pattern: `[A-Za-z0-9_.\-]{1,64}`, MaxBytes: 64},
 		// Chat is IM by OPPO's rules (docClasses); the rest are its other classes of
 		// communication and service, then those of content and marketing.
@@ -131,9 +137,9 @@ func Open(_ context.Context, values map[string]string, o push.Options) (push.Sen
 	if err := check(values); err != nil {
 		return nil, err
 	}
-	base := o.Endpoint
+	base, region := o.Endpoint, cmp.Or(values[fieldRegion], regionChina)
 	if base == "" {
-		base = hosts()[cmp.Or(values[fieldRegion], "cn")]
+		base = hosts()[region]
 	}
 	if u, err := url.Parse(base); err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("push/oppo: open: endpoint %q is not an https address", base)
@@ -143,7 +149,7 @@ func Open(_ context.Context, values map[string]string, o push.Options) (push.Sen
 		return nil, fmt.Errorf("push/oppo: open: %w", err)
 	}
 	s := &Sender{
-		http: h, base: base, appKey: values[fieldAppKey], masterSecret: values[fieldMasterSecret],
+		http: h, base: base, region: region, appKey: values[fieldAppKey], masterSecret: values[fieldMasterSecret],
 		class: classOf(values), rows: codeTable(),
 	}
 	s.tokens = push.NewAccessTokens(h.Now, s.fetch)

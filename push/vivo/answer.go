@@ -81,7 +81,7 @@ func (s *Sender) result(code string, what row, r push.Reply) push.Result {
 		out.RetryAfter = r.Wait
 	}
 	if what.untilMidnight {
-		out.RetryAfter = push.UntilMidnight(s.http.Now())
+		out.RetryAfter = max(r.Wait, push.UntilMidnight(s.http.Now()))
 	}
 	return out
 }

@@ -77,9 +77,13 @@ func (s *Sender) compose(m push.Message) (content, *push.Result) {
 	if fault != nil {
 		return content{}, fault
 	}
+	class, refused := s.classFor(&m)
+	if refused != nil {
+		return content{}, refused
+	}
 	c := content{
 		AppID: json.Number(s.appID), NotifyType: notifyRingVibrate, Title: push.CutWidth(title, titleWidth), Content: push.CutWidth(body, bodyWidth),
-		SkipType: skipOpenApp, NetworkType: networkAny, Classification: s.classification, Category: s.category,
+		SkipType: skipOpenApp, NetworkType: networkAny, Classification: class.classification, Category: class.category,
 		ClientCustomMap: custom, NotifyID: push.NotifyID(m.CollapseKey),
 	}
 	if m.Sound == "" {

@@ -182,3 +182,47 @@ func TestStableID(t *testing.T) {
 		t.Errorf("%v then %v", a, b)
 	}
 }
+
+// TestClassOfMessage: what a message says of itself comes before the credential's, and
+// where it says half, the other half fits.
+func TestClassOfMessage(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.Fields["category"] = "ORDER"
+	got := func(classification float64, category any) map[string]any {
+		return map[string]any{"classification": classification, "category": category}
+	}
+	l.Classes(t, alert(), target(1),
+		lab.Class{Got: got(1, "ORDER")},
+		lab.Class{Own: map[string]string{"classification": "0", "category": "MARKETING"}, Got: got(0, "MARKETING")},
+		lab.Class{Own: map[string]string{"classification": "0"}, Got: got(0, nil)},
+		lab.Class{Own: map[string]string{"classification": "1"}, Got: got(1, "ORDER")},
+		lab.Class{Own: map[string]string{"category": "MARKETING"}, Got: got(0, "MARKETING")},
+		lab.Class{Own: map[string]string{"category": "IM"}, Got: got(1, "IM")},
+		lab.Class{Own: map[string]string{"classification": "1", "category": "MARKETING"}, Refused: "category"},
+		lab.Class{Own: map[string]string{"classification": "2"}, Refused: "classification"},
+		lab.Class{Own: map[string]string{"category": "CHAT"}, Refused: "category"},
+	)
+	l.Fields["category"], l.Fields["classification"] = "NEWS", "0"
+	l.Classes(t, alert(), target(1), lab.Class{Own: map[string]string{"classification": "1"}, Got: got(1, "IM")})
+}
+
+// TestQuotaOfClass: system messages and those of operations have a day's total each.
+func TestQuotaOfClass(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	s := l.Open()
+	s.Send(context.Background(), alert(), targets(1)) // with the access token that the others need
+	for code, operations := range map[string]bool{"10070": true, "10072": false} {
+		l.Say(code, 0)
+		for category, only := range map[string]bool{"": false, "ORDER": false, "MARKETING": operations} {
+			m := alert()
+			m.Classes = map[push.Channel]map[string]string{push.Vivo: {"category": category}}
+			for _, r := range s.Send(context.Background(), m, targets(3)) {
+				if r.Outcome != push.Throttled || r.Code != code || r.ClassOnly != only {
+					t.Errorf("%s %q: %+v", code, category, r)
+				}
+			}
+		}
+	}
+}

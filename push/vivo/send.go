@@ -2,6 +2,7 @@ package vivo
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 
 	"hongyan/push"
@@ -28,6 +29,11 @@ func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target
 			out[jobs[i].places[k]] = r
 		}
 	})
+	if c.Classification != s.class.classification { // each has a day's total of its own
+		for i := range out {
+			out[i].ClassOnly = out[i].Outcome == push.Throttled && out[i].Code == strconv.Itoa(codeQuota)
+		}
+	}
 	return out
 }
 
@@ -62,16 +68,21 @@ func divide(c content, m *push.Message, targets []push.Target, out []push.Result
 
 // send sends a job, as a batch where vivo takes one.
 func (s *Sender) send(ctx context.Context, j job) []push.Result {
-	if len(j.targets) < minTargets || s.batchesUsedUp() {
+	if len(j.targets) < minTargets || j.message.Singly || s.batchesUsedUp() {
 		return s.singly(ctx, j)
 	}
 	if out, ok := s.batch(ctx, j); ok {
 		return out
 	}
-	return s.singly(ctx, j)
+	out := s.singly(ctx, j)
+	if s.batchesUsedUp() {
+		out[0].SinglyFor = push.UntilMidnight(s.http.Now())
+	}
+	return out
 }
 
-// batchesUsedUp reports whether vivo said today that no more batches are taken.
+// batchesUsedUp reports whether vivo said today that no more batches are taken. Other
+// senders of the credential know it by Message.Singly.
 func (s *Sender) batchesUsedUp() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -75,19 +75,8 @@ func operationCategories() []string { return []string{"NEWS", "CONTENT", "MARKET
 // Spec describes the channel.
 func Spec() push.Spec {
 	return push.Spec{
-		Channel: push.Vivo,
-		Fields: []push.Field{
-			{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[1-9][0-9]{0,17}", MaxBytes: 18},
-			{Key: fieldAppKey, Kind: push.FieldText, Required: true, Pattern: "[0-9A-Za-z-]{8,64}", MaxBytes: 64},
-			{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: "[0-9A-Za-z-]{8,64}", MaxBytes: 64},
-			// An IM message is vivo's first example of a system message; these are not
-			// counted against what a device may get in a day.
-			{Key: fieldClassification, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{classSystem, classOperations}, MaxBytes: 1},
-			{Key: fieldCategory, Kind: push.FieldChoice, Group: push.GroupClass, Choices: append(systemCategories(), operationCategories()...), MaxBytes: 16},
-			// Test mode reaches the devices registered at vivo only, and is all there is
-			// while the app is under review (code 10045).
-			{Key: fieldPushMode, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{"0", modeTest}, MaxBytes: 1},
-		},
+		Channel:      push.Vivo,
+		Fields:       fields(),
 		Limits:       push.Limits{InFlight: push.HTTPInFlight, Batch: push.BatchSilent, TargetsPerRequest: targetsPerSend, TitleRunes: titleWidth / 2, BodyRunes: bodyWidth / 2, Wide: true, Data: dataLimits()},
 		Environments: []push.Environment{push.Production},
 		Open:         Open,
@@ -96,6 +85,22 @@ func Spec() push.Spec {
 		Rate:         rate,
 		ParseReceipt: ParseReceipt,
 		ReceiptSetup: push.ReceiptMessage,
+	}
+}
+
+// fields are what an operator enters of an app.
+func fields() []push.Field {
+	return []push.Field{
+		{Key: fieldAppID, Kind: push.FieldText, Required: true, Pattern: "[1-9][0-9]{0,17}", MaxBytes: 18},
+		{Key: fieldAppKey, Kind: push.FieldText, Required: true, Pattern: "[0-9A-Za-z-]{8,64}", MaxBytes: 64},
+		{Key: fieldAppSecret, Kind: push.FieldSecret, Required: true, Pattern: "[0-9A-Za-z-]{8,64}", MaxBytes: 64},
+		// An IM message is vivo's first example of a system message; these are not
+		// counted against what a device may get in a day.
+		{Key: fieldClassification, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{classSystem, classOperations}, MaxBytes: 1},
+		{Key: fieldCategory, Kind: push.FieldChoice, Group: push.GroupClass, Choices: append(systemCategories(), operationCategories()...), MaxBytes: 16},
+		// Test mode reaches the devices registered at vivo only, and is all there is
+		// while the app is under review (code 10045).
+		{Key: fieldPushMode, Kind: push.FieldChoice, Group: push.GroupClass, Choices: []string{"0", modeTest}, MaxBytes: 1},
 	}
 }
 
@@ -109,8 +114,7 @@ func Inspect(fields map[string]string, _ string, _ time.Time) (push.CredentialIn
 // credential is what the fields say.
 type credential struct {
 	appID, appKey, appSecret string
-	classification           int
-	category                 string
+	class                    class
 	test                     bool
 }
 
@@ -122,17 +126,10 @@ func parse(fields map[string]string) (credential, error) {
 	}
 	c := credential{
 		appID: fields[fieldAppID], appKey: fields[fieldAppKey], appSecret: fields[fieldAppSecret],
-		classification: 1, category: fields[fieldCategory], test: fields[fieldPushMode] == modeTest,
+		test: fields[fieldPushMode] == modeTest,
 	}
-	fitting := systemCategories()
-	if fields[fieldClassification] == classOperations {
-		c.classification, fitting = 0, operationCategories()
-	}
-	switch {
-	case c.category == "" && c.classification == 1:
-		c.category = fitting[0]
-	case c.category != "" && !strings.Contains(","+strings.Join(fitting, ",")+",", ","+c.category+","):
-		// vivo refuses a category of the other classification.
+	var fits bool
+	if c.class, fits = classOf(fields[fieldClassification], fields[fieldCategory]); !fits {
 		return credential{}, &push.FieldError{Field: fieldCategory, Code: push.FieldInvalid}
 	}
 	return c, nil

@@ -83,18 +83,22 @@ func TestBatchesUsedUp(t *testing.T) {
 	l := newLab(t, func(c *sandbox.Config) { c.Now = clock })
 	s := l.OpenBut(func(o *push.Options) { o.Now = clock })
 	l.Say("10252", 0)
+	var told time.Duration
+	m := alert()
 	send := func() int {
 		t.Helper()
 		before := l.Sim.Requests()
-		for _, r := range s.Send(context.Background(), alert(), targets(5)) {
+		told = 0
+		for _, r := range s.Send(context.Background(), m, targets(5)) {
 			if r.Outcome != push.Accepted || r.VendorID == "" {
 				t.Errorf("%+v", r)
 			}
+			told += r.SinglyFor
 		}
 		return l.Sim.Requests() - before
 	}
-	if n := send(); n != 1+5 {
-		t.Errorf("%d requests, want one refused batch and five pushes", n)
+	if n := send(); n != 1+5 || told != 12*time.Hour {
+		t.Errorf("%d requests, want one refused batch and five pushes; %v told", n, told)
 	}
 	l.Say("", 0)
 	if n := send(); n != 5 {
@@ -105,6 +109,10 @@ func TestBatchesUsedUp(t *testing.T) {
 	mu.Unlock()
 	if n := send(); n != 2 {
 		t.Errorf("%d requests the next day, want a batch's two", n)
+	}
+	m.Singly = true // another process was told
+	if n := send(); n != 5 || told != 0 {
+		t.Errorf("%d requests, want five pushes; %v told", n, told)
 	}
 }
 

@@ -141,8 +141,9 @@ func wait(r row, reply push.Reply, now time.Time) time.Duration {
 	switch {
 	case r.outcome != push.Throttled && r.outcome != push.Retry:
 		return 0
-	case reply.Wait == 0 && r.midnight:
-		return push.UntilMidnight(now)
+	case r.midnight:
+		// Whatever the header says, the day's quota is no larger before.
+		return max(reply.Wait, push.UntilMidnight(now))
 	}
 	return reply.Wait
 }

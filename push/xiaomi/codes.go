@@ -13,6 +13,8 @@ const (
 	codeSendFailed = "20301"
 	// codeChannel refuses the notification channel.
 	codeChannel = "27001"
+	// codeQuota counts for each notification channel.
+	codeQuota = "200001"
 )
 
 // row is what one code means for the targets of its request.
@@ -56,7 +58,7 @@ func codeTable() map[string]row {
 		"10027":            {outcome: push.Throttled, text: "the API is called too often", doc: docCodes},
 		"200002":           {outcome: push.Throttled, text: "more requests a second than the app may send", doc: docLimits},
 		"10034":            {outcome: push.Throttled, midnight: true, text: "too many messages today", doc: docCodes},
-		"200001":           {outcome: push.Throttled, midnight: true, text: "today's quota of this notification channel is used up", doc: docLimits},
+		codeQuota:          {outcome: push.Throttled, midnight: true, text: "today's quota of this notification channel is used up", doc: docLimits},
 		"10029":            {outcome: push.BadTarget, text: "the device is not known", doc: docCodes},
 		codeBadIDs:         {outcome: push.BadTarget, text: "the registration id is not valid", doc: docAPI},
 		// The page adds "usually because the device is not online", which is no

@@ -149,9 +149,25 @@ func (s *Sender) delivery(v url.Values, m push.Message, first push.Target) {
 		v.Set("extra.callback", m.ReceiptURL)
 		v.Set("extra.callback.type", receiptTypes)
 		if first.Ref != "" && len(first.Ref) <= push.MaxRef {
-			v.Set("extra.callback.param", first.Ref)
+			param := first.Ref
+			if tag := s.classTag(&m); tag != "" {
+				param += tagMark + tag // a receipt names no channel, and each has a quota
+			}
+			v.Set("extra.callback.param", param)
 		}
 	}
+}
+
+// tagMark stands between a receipt's reference and the tag of its message's channel. It
+// is in neither.
+const tagMark = "."
+
+// classTag is the message's ClassTag, "" when it chooses the credential's channel.
+func (s *Sender) classTag(m *push.Message) string {
+	if m.ChannelIDs[push.Xiaomi] == s.channel {
+		return ""
+	}
+	return m.ClassTag(push.Xiaomi)
 }
 
 // jobKey shortens a message's id to what MiPush takes: letters and digits.

@@ -17,13 +17,13 @@ import (
 // https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1558 (message receipts).
 func events() map[string]push.ReceiptEvent {
 	return map[string]push.ReceiptEvent{
-		"1":    push.EventArrived,
-		"2":    push.EventClicked,
-		"16":   push.EventUninstalled,
-		"32":   push.EventNotifyOff,
-		"64":   push.EventOther, // the phone did not match the message's filter
-		"128":  push.EventDropped,
-		"1024": push.EventExpired,
+		"1":       push.EventArrived,
+		"2":       push.EventClicked,
+		"16":      push.EventUninstalled,
+		"32":      push.EventNotifyOff,
+		"64":      push.EventOther, // the phone did not match the message's filter
+		quotaType: push.EventDropped,
+		"1024":    push.EventExpired,
 	}
 }
 
@@ -33,7 +33,25 @@ type report struct {
 	Type      scalar `json:"type"`
 	Targets   scalar `json:"targets"`
 	Timestamp scalar `json:"timestamp"`
+	Extra     struct {
+		Ack   json.RawMessage `json:"ack"`
+		Quota json.RawMessage `json:"quota"`
+	} `json:"extra"`
 }
+
+// quotaType is the type of a quota that is exceeded: the app's day, or what the one
+// device takes in a day.
+const quotaType = "128"
+
+// dayOver reports whether the report says that as much arrived today as may. Only that
+// tells the app's day from a device's.
+func (r *report) dayOver() bool {
+	d := details{Quota: r.Extra.Quota, Acked: r.Extra.Ack}.quota()
+	return r.Type == quotaType && d.Limit > 0 && d.Used >= d.Limit
+}
+
+// maxTag bounds a ClassTag.
+const maxTag = 16
 
 // scalar is a JSON string, or anything else as it was written.
 type scalar string
@@ -63,15 +81,18 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 	out := push.ReceiptReport{Answer: []byte(`{"result":"ok"}`), ContentType: "application/json"} // MiPush looks at the status alone
 	for _, id := range slices.Sorted(maps.Keys(reports)) {
 		r := reports[id]
-		one := push.Receipt{VendorID: vendorID(id), Event: known[string(r.Type)], At: moment(r.Timestamp)}
+		one := push.Receipt{VendorID: vendorID(id), Event: known[string(r.Type)], At: moment(r.Timestamp), DayOver: r.dayOver()}
 		if one.Event == "" {
 			one.Event = push.EventOther
 		}
 		if len(r.Type) <= maxCode && printable(string(r.Type)) {
 			one.Code = string(r.Type)
 		}
-		if len(r.Param) <= push.MaxRef && printable(string(r.Param)) {
-			one.Ref = string(r.Param)
+		ref, tag, _ := strings.Cut(string(r.Param), tagMark)
+		if len(ref) <= push.MaxRef && len(tag) <= maxTag && printable(ref) && printable(tag) {
+			one.Ref, one.Class = ref, tag
+		} else {
+			one.DayOver = false // of nobody knows what
 		}
 		for token := range strings.SplitSeq(string(r.Targets), ",") {
 			if token = strings.TrimSpace(token); goodToken(token) {

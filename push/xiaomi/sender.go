@@ -100,8 +100,13 @@ func (s *Sender) send(ctx context.Context, m push.Message, targets []push.Target
 		}
 	}
 	for i := range results {
-		if results[i].Code == codeChannel && m.ChannelIDs[push.Xiaomi] != "" {
-			results[i].Outcome = push.BadMessage // the credential's own was not asked for
+		switch results[i].Code {
+		case codeChannel:
+			if m.ChannelIDs[push.Xiaomi] != "" {
+				results[i].Outcome = push.BadMessage // the credential's own was not asked for
+			}
+		case codeQuota:
+			results[i].ClassOnly = s.classTag(&m) != ""
 		}
 	}
 	if whole && len(tokens) > 1 {

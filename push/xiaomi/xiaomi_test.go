@@ -62,6 +62,9 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// noon is the clock of strangers: twelve hours before midnight in Shanghai.
+func noon() time.Time { return time.Date(2026, 3, 4, 4, 0, 0, 0, time.UTC) }
+
 // stranger serves one fixed answer.
 func stranger(t *testing.T, status int, body string) push.Sender {
 	t.Helper()
@@ -72,7 +75,7 @@ func stranger(t *testing.T, status int, body string) push.Sender {
 	}))
 	t.Cleanup(srv.Close)
 	ca := pemOf(srv)
-	s, err := xiaomi.Open(context.Background(), map[string]string{"app_secret": secret}, push.Options{Endpoint: srv.URL, RootCAs: ca, Topic: topic})
+	s, err := xiaomi.Open(context.Background(), map[string]string{"app_secret": secret}, push.Options{Endpoint: srv.URL, RootCAs: ca, Topic: topic, Now: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +94,7 @@ func TestUnknownAnswers(t *testing.T) {
 	}{
 		{200, `{"result":"error","code":99999}`, push.BadMessage, "99999", 0, false},
 		{500, `{"result":"error","code":99999}`, push.Retry, "99999", 9 * time.Second, false},
-		{200, `{"result":"error","code":200001}`, push.Throttled, "200001", 9 * time.Second, false},
+		{200, `{"result":"error","code":200001}`, push.Throttled, "200001", 12 * time.Hour, false}, // not before the day's end
 		{200, `{"result":"error","code":"10027"}`, push.Throttled, "10027", 9 * time.Second, false},
 		{200, `{"result":"error","code":0}`, push.Retry, push.CodeBadReply, 9 * time.Second, false},
 		{200, `{"result":"error","code":20301,"reason":"No valid targets!"}`, push.BadTarget, "20301", 0, true},
@@ -321,7 +324,7 @@ func TestReceipts(t *testing.T) {
 		if err := l.Sim.Report(context.Background(), p, event); err != nil {
 			t.Fatal(err)
 		}
-		want := push.Receipt{Ref: "cmVm", VendorID: "sdm7", Token: p.Token, Event: event, Code: code, At: now}
+		want := push.Receipt{Ref: "cmVm", VendorID: "sdm7", Token: p.Token, Event: event, Code: code, At: now, DayOver: event == push.EventDropped}
 		if r := <-got; len(r.Receipts) != 1 || r.Receipts[0] != want {
 			t.Errorf("%s: %+v", event, r)
 		}

@@ -71,7 +71,7 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 		}
 		card := credentialCard(std, clock, k, did)
 		if code, ok := tested[number(k.ID)]; ok {
-			card.Result = testWords(std, k.Channel, code)
+			card.Result, card.ResultLink = testWords(std, at, k.Channel, code)
 		}
 		if may {
 			base := at.base + "/credentials/"
@@ -104,18 +104,16 @@ func testResults(ctx echo.Context, at credentialPlace) map[string]string {
 	return out
 }
 
-// testWords tells of a test that said neither yes nor no.
-func testWords(ctx context.Context, channel, code string) string {
+// testWords tells of a test that said neither yes nor no, with the way to what it
+// lacked if there is one.
+func testWords(ctx context.Context, at credentialPlace, channel, code string) (string, c.Link) {
 	if words, is := receiptWords(ctx, channel, code); is {
-		return words
+		return words, c.Link{}
 	}
-	switch {
-	case code == codeNoBundle && channel == string(push.APNs):
-		return locale.T(ctx, "credentials.test_no_bundle")
-	case code == codeNoBundle:
-		return locale.T(ctx, "channel.test_no_package")
+	if words, link, is := topicWords(ctx, at, channel, code); is {
+		return words, link
 	}
-	return locale.T(ctx, "credentials.test_unknown", "Cause", causeWords(ctx, channel, code, code))
+	return locale.T(ctx, "credentials.test_unknown", "Cause", causeWords(ctx, channel, code, code)), c.Link{}
 }
 
 // causeWords explains a vendor's code; text stands in where no sentence is known.

@@ -325,9 +325,9 @@ func TestTencentSign(t *testing.T) {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(){
-		"tim_sign_old": func() { r.now = at.Add(61 * time.Second) },
-		"tim_sign":     func() { r.now = at; r.secret = "xxxxyyyz" },
-		"tim_sdkappid": func() { r.query.Set("SdkAppid", "7") },
+		"tim_sign_old":             func() { r.now = at.Add(61 * time.Second) },
+		"tim_sign":                 func() { r.now = at; r.secret = "xxxxyyyz" },
+		"tim_sdkappid":             func() { r.query.Set("SdkAppid", "7") },
 		"tim_sdkappid without one": func() { r.query.Del("SdkAppid") },
 		"tim_sign without one":     func() { r.query.Del("Sign") },
 		"tim_sign without a time":  func() { r.query.Del("RequestTime") },

@@ -30,10 +30,12 @@ func Faults(c push.Channel) FaultCodes {
 	}[c]
 }
 
-// Codes lists the answers of a channel's simulator that Settings.Mix may name, sorted;
-// those of APNs are Reasons. Where a vendor uses one code for several things, a name
-// follows it after a colon.
+// Codes lists the answers of a channel's simulator that Settings.Mix may name, sorted.
+// Where a vendor uses one code for several things, a name follows it after a colon.
 func Codes(c push.Channel) []string {
+	if c == push.APNs {
+		return slices.Sorted(maps.Keys(Reasons()))
+	}
 	v, ok := vendors()[c]
 	if !ok {
 		return nil

@@ -69,7 +69,7 @@ type Config struct {
 	SandboxCA   string
 
 	GCPercent   int
-	Processors  int // GOMAXPROCS
+	Processors  int   // GOMAXPROCS
 	MemoryLimit int64 // bytes; math.MaxInt64 is none
 
 	dump []setting

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,6 +37,9 @@ type channelsLab struct {
 	private []string // what no log may hold
 }
 
+// labPassword is the password of the lab's user.
+const labPassword = "a-long-password-7"
+
 func newChannelsLab(t *testing.T) *channelsLab {
 	t.Helper()
 	return newChannelsLabOn(t, filepath.Join(t.TempDir(), "test.db"), nil)
@@ -67,7 +69,7 @@ func newChannelsLabOn(t *testing.T, database string, received sandbox.Recorder) 
 		l.discreet()
 	})
 	l.work(l.store)
-	u, err := l.store.CreateMainAccount(ctx, models.MainAccount{Name: "公司", UserName: "admin", Password: "a-long-password-7"})
+	u, err := l.store.CreateMainAccount(ctx, models.MainAccount{Name: "公司", UserName: "admin", Password: labPassword})
 	l.must(err)
 	l.who = u.Actor("127.0.0.1")
 	return l
@@ -279,50 +281,6 @@ func (a *channelApp) say(account string, content models.Content) (models.Deliver
 	return models.Delivery{}, nil
 }
 
-// Every code of every vendor leads, through the real worker, to what the channel's
-// table says, and stands in the record.
-func TestEveryVendorCode(t *testing.T) {
-	t.Parallel()
-	l := newChannelsLab(t)
-	for _, spec := range registry.All() {
-		sim := l.vendors[spec.Channel]
-		if sim == nil {
-			continue // APNs' own tests do it
-		}
-		t.Run(string(spec.Channel), func(t *testing.T) {
-			a := l.app(t, spec.Channel)
-			account, _ := a.device()
-			if d, _ := a.send(account); d.State != models.StateAccepted || d.Channel != string(spec.Channel) {
-				t.Fatalf("without a fault: %+v", d)
-			}
-			tried := 0
-			for _, code := range slices.Sorted(maps.Keys(spec.Codes)) {
-				// An app for each code: what an earlier one still tries again must not
-				// pause or vouch for the keys of this one.
-				a := l.app(t, spec.Channel)
-				account, _ := a.device()
-				if err := sim.Set(sandbox.Settings{Mix: map[string]float64{code: 100}}); err != nil {
-					continue // of an endpoint of its own, or of a batch
-				}
-				tried++
-				d, attempts := a.send(account)
-				a.must(sim.Set(sandbox.Settings{}))
-				if recovered()[string(spec.Channel)+" "+code] {
-					want := models.StateAccepted
-					if d.State != want {
-						t.Errorf("%s: %s %s, want %s after another try", code, d.State, d.Code, want)
-					}
-					continue
-				}
-				a.judge(code, spec.Codes[code].Outcome, d, attempts)
-			}
-			if tried < len(spec.Codes)/2 {
-				t.Errorf("only %d of %d codes were tried", tried, len(spec.Codes))
-			}
-		})
-	}
-}
-
 // A message without a title is shown with the app's name on every channel that wants one,
 // and its text once.
 func TestTitlelessMessages(t *testing.T) {
@@ -350,31 +308,5 @@ func TestTitlelessMessages(t *testing.T) {
 				t.Errorf("the text stands there %d times, the app's name: %v", n, strings.Contains(payload, name))
 			}
 		})
-	}
-}
-
-// recovered are the codes after which the channel itself finds a way.
-func recovered() map[string]bool {
-	return map[string]bool{
-		"hw 80300011": true, // no right to high urgency: sent again without
-		"vivo 10252":  true, // of batches, and this is a single push
-	}
-}
-
-func (a *channelApp) judge(code string, want push.Outcome, d models.Delivery, attempts []models.Attempt) {
-	a.t.Helper()
-	states := map[push.Outcome][]string{
-		push.Accepted: {models.StateAccepted}, push.Retry: {models.StatePending, models.StateAccepted},
-		push.Throttled: {models.StatePending}, push.BadTarget: {models.StateFailed},
-		push.BadMessage: {models.StateFailed}, push.BadCredential: {models.StatePending},
-	}[want]
-	if !slices.Contains(states, d.State) {
-		a.t.Errorf("%s: %s %s (%s), want %v", code, d.State, d.Reason, d.Code, states)
-	}
-	if want == push.Accepted {
-		return
-	}
-	if len(attempts) == 0 || attempts[0].Outcome != want.String() || attempts[0].Code == "" {
-		a.t.Errorf("%s: attempts %+v, want %s", code, attempts, want)
 	}
 }

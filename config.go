@@ -2,16 +2,13 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -318,102 +315,3 @@ func (c Config) Dump() string {
 }
 
 // The constructors below each make the set function of one kind of value.
-
-func address(field func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		_, port, err := net.SplitHostPort(v)
-		if err != nil {
-			return fmt.Errorf("%q is not host:port or :port", v)
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return fmt.Errorf("%q has no port number", v)
-		}
-		*field(c) = v
-		return nil
-	}
-}
-
-func word[T any](words map[string]T, field func(*Config) *T) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		t, ok := words[strings.ToLower(v)]
-		if !ok {
-			return fmt.Errorf("%q is not one of %s", v, strings.Join(sortedKeys(words), ", "))
-		}
-		*field(c) = t
-		return nil
-	}
-}
-
-func number(field func(*Config) *int, low, high int) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < low || n > high {
-			return fmt.Errorf("%q is not a number from %d to %d", v, low, high)
-		}
-		*field(c) = n
-		return nil
-	}
-}
-
-func retentionDays(c *Config, v string) error {
-	var days int
-	err := number(func(*Config) *int { return &days }, 1, 3650)(c, v)
-	c.Retention = time.Duration(days) * 24 * time.Hour
-	return err
-}
-
-func shutdownTimeout(c *Config, v string) error {
-	d, err := time.ParseDuration(v)
-	if err != nil || d < time.Second || d > time.Hour {
-		return fmt.Errorf("%q is not a duration from 1s to 1h", v)
-	}
-	c.ShutdownTimeout = d
-	return nil
-}
-
-func isPostgres(v string) bool {
-	return strings.HasPrefix(v, "postgres://") || strings.HasPrefix(v, "postgresql://")
-}
-
-func postgresURL(c *Config, v string) error {
-	// The value is never quoted: it holds a password.
-	if _, err := url.Parse(v); err != nil || !isPostgres(v) {
-		return errors.New("not a postgres://user:password@host/database URL (is a character of the password not percent-encoded?)")
-	}
-	c.DatabaseURL = v
-	return models.CheckDatabaseURL(v)
-}
-
-func secretKey(c *Config, v string) error {
-	if _, err := models.NewKeyring(v); err != nil {
-		return errors.New("want the output of `openssl rand -base64 32`, or a Tink JSON keyset")
-	}
-	c.SecretKey = models.Secret(v)
-	return nil
-}
-
-// origin returns an http or https address without a trailing slash.
-func origin(v string) (string, error) {
-	u, err := url.Parse(v)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("%q is not an address like https://push.example.com, without a path", v)
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
-func prefixes(v string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for part := range strings.SplitSeq(v, ",") {
-		part = strings.TrimSpace(part)
-		p, err := netip.ParsePrefix(part)
-		if err != nil {
-			a, aerr := netip.ParseAddr(part)
-			if aerr != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a network", part)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
-}

@@ -77,6 +77,9 @@ type SampleRequest struct {
 	Path  string // that follows the secret; "" for the bridge's Path
 	Query string // without "?", may be empty
 	Body  []byte // JSON, or XML
+	// SDKAppID is the parameter of the query that must hold the IM app's SDKAppID, ""
+	// for none.
+	SDKAppID string
 }
 
 // Bridges lists the bridges that exist, in the order in which a form offers them.

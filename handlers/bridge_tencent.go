@@ -55,7 +55,7 @@ func tencentSample(from, to, id, text string, now time.Time) SampleRequest {
 		"MsgBody":   []any{map[string]any{"MsgType": "TIMTextElem", "MsgContent": map[string]string{"Text": text}}},
 		"EventTime": now.UnixMilli(),
 	})
-	return SampleRequest{Query: "CallbackCommand=" + timC2C + "&contenttype=json&OptPlatform=RESTAPI", Body: body}
+	return SampleRequest{Query: "CallbackCommand=" + timC2C + "&contenttype=json&OptPlatform=RESTAPI", Body: body, SDKAppID: "SdkAppid"}
 }
 
 // timCall is a request as far as it was understood, on its way to join and answer.

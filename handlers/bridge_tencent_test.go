@@ -310,10 +310,14 @@ func TestTencentSign(t *testing.T) {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(){
-		"tim_sign_old": func() { r.now = at.Add(61 * time.Second) },
-		"tim_sign":     func() { r.now = at; r.secret = "xxxxyyyz" },
-		"tim_sdkappid": func() { r.query.Set("SdkAppid", "7") },
+		"tim_sign_old":             func() { r.now = at.Add(61 * time.Second) },
+		"tim_sign":                 func() { r.now = at; r.secret = "xxxxyyyz" },
+		"tim_sdkappid":             func() { r.query.Set("SdkAppid", "7") },
+		"tim_sdkappid without one": func() { r.query.Del("SdkAppid") },
+		"tim_sign without one":     func() { r.query.Del("Sign") },
+		"tim_sign without a time":  func() { r.query.Del("RequestTime") },
 	} {
+		name, _, _ = strings.Cut(name, " ")
 		saved := r
 		r.query = url.Values{}
 		for k, v := range saved.query {
@@ -329,6 +333,17 @@ func TestTencentSign(t *testing.T) {
 			t.Errorf("before: %v %+v", err, got)
 		}
 		r = saved
+	}
+	// Without a signature the secret in the address says who calls, and the app must be
+	// right all the same.
+	r.query.Del("Sign")
+	r.query.Del("RequestTime")
+	if got, err := (tencentIM{}).parse(r); err != nil || len(got.messages) != 1 {
+		t.Error("unsigned:", err)
+	}
+	r.query.Del("SdkAppid")
+	if _, err := (tencentIM{}).parse(r); err == nil || apiErrorOf(err).code != "tim_sdkappid" {
+		t.Errorf("unsigned, of no app: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -229,9 +230,12 @@ func TestSamplesParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if s.SDKAppID != "" {
+			query.Set(s.SDKAppID, strconv.Itoa(testSDKAppID))
+		}
 		// Only this address names the device.
 		device := s.Path[strings.LastIndex(s.Path, "/")+1:]
-		got, err := p.parse(ingestRequest{query: query, header: http.Header{}, body: s.Body, now: testNow(), device: device})
+		got, err := p.parse(ingestRequest{query: query, header: http.Header{}, body: s.Body, now: testNow(), device: device, sdkAppID: testSDKAppID})
 		if err != nil || len(got.messages) != 1 {
 			t.Errorf("%s: %v, %d messages", p.bridge().ID, err, len(got.messages))
 			continue

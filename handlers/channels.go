@@ -73,7 +73,7 @@ func (h *console) channelCards(ctx echo.Context, k clock, at credentialPlace, ma
 			}
 			card := channelCard(std, k, r, &spec, did)
 			if said, ok := tested[r.ID]; ok {
-				card.Result = testWords(std, r.Channel, said)
+				card.Result, card.ResultLink = testWords(std, at, r.Channel, said)
 			}
 			if may {
 				tests++

@@ -71,7 +71,7 @@ func (h *console) credentialCards(ctx echo.Context, clock clock, at credentialPl
 		}
 		card := credentialCard(std, clock, k, did)
 		if said, ok := tested[k.ID]; ok {
-			card.Result = testWords(std, k.Channel, said)
+			card.Result, card.ResultLink = testWords(std, at, k.Channel, said)
 		}
 		if may {
 			base := at.base + "/credentials/"
@@ -131,20 +131,17 @@ func testResults(ctx echo.Context, at credentialPlace) map[int64]testAnswer {
 	return out
 }
 
-// testWords tells of a test that said neither yes nor no.
-func testWords(ctx context.Context, channel string, a testAnswer) string {
-	code := a.Code
+// testWords tells of a test that said neither yes nor no, with the way to what it
+// lacked if there is one.
+func testWords(ctx context.Context, at credentialPlace, channel string, a testAnswer) (string, c.Link) {
 	if words, is := receiptWords(ctx, channel, a); is {
-		return words
+		return words, c.Link{}
 	}
-	switch {
-	case code == codeNoBundle && channel == string(push.APNs):
-		return locale.T(ctx, "credentials.test_no_bundle")
-	case code == codeNoBundle:
-		return locale.T(ctx, "channel.test_no_package")
+	if words, link, is := topicWords(ctx, at, channel, a.Code); is {
+		return words, link
 	}
-	cause, _ := locale.Code(ctx, channel, code, a.Said)
-	return locale.T(ctx, "credentials.test_unknown", "Cause", cause)
+	cause, _ := locale.Code(ctx, channel, a.Code, a.Said)
+	return locale.T(ctx, "credentials.test_unknown", "Cause", cause), c.Link{}
 }
 
 // causeWords explains a vendor's code; of text, which came with it, only what the vendor

@@ -50,7 +50,14 @@ func (h *console) proveCredential(ctx context.Context, who models.Actor, at cred
 	if err != nil {
 		return push.Result{}, err
 	}
-	r := h.checkCredential(ctx, k, fields, at.bundle, func(ctx context.Context, s push.Sender) push.Result { return s.Check(ctx) })
+	topic, lacks, err := h.testTopic(ctx, who, at, k)
+	switch {
+	case err != nil:
+		return push.Result{}, err
+	case lacks != "":
+		return push.Result{Outcome: push.Retry, Code: lacks}, nil
+	}
+	r := h.checkCredential(ctx, k, fields, topic, func(ctx context.Context, s push.Sender) push.Result { return s.Check(ctx) })
 	code := r.Code
 	switch r.Outcome {
 	case push.Accepted:
@@ -140,13 +147,13 @@ func (h *console) proveAll(ctx context.Context, who models.Actor, at credentialP
 }
 
 // checkCredential asks the vendor, or the simulator for a key of the sandbox, what
-// prove asks.
-func (h *console) checkCredential(ctx context.Context, k *models.Credential, fields map[string]models.Secret, bundle string, prove func(context.Context, push.Sender) push.Result) push.Result {
+// prove asks about the app of topic.
+func (h *console) checkCredential(ctx context.Context, k *models.Credential, fields map[string]models.Secret, topic string, prove func(context.Context, push.Sender) push.Result) push.Result {
 	spec, ok := h.spec(k.Channel)
 	if !ok {
 		return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
 	}
-	o := push.Options{Environment: push.Environment(k.Environment), Timeout: testTimeout}
+	o := push.Options{Environment: push.Environment(k.Environment), Timeout: testTimeout, Topic: topic}
 	if spec.Channel == push.WebPush {
 		o.DialControl = h.DialControl // the others call no address that anybody brings
 	}
@@ -160,15 +167,6 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 			return push.Result{Outcome: push.Retry, Code: push.CodeNetwork}
 		}
 		o.Endpoint, o.RootCAs, o.Environment = sim.Endpoint, sim.RootCAs, push.Production
-	}
-	if o.Topic = k.Facts().BundleID; o.Topic == "" {
-		o.Topic = bundle
-	}
-	if k.PackageName != "" {
-		o.Topic = k.PackageName
-	}
-	if o.Topic == "" {
-		return push.Result{Outcome: push.Retry, Code: codeNoBundle}
 	}
 	plain := make(map[string]string, len(fields))
 	for key, v := range fields {
@@ -187,6 +185,3 @@ func (h *console) checkCredential(ctx context.Context, k *models.Credential, fie
 	defer cancel()
 	return prove(ctx, sender)
 }
-
-// codeNoBundle says that a key cannot be tested without a bundle id.
-const codeNoBundle = "hy_no_bundle"

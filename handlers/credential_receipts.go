@@ -67,7 +67,15 @@ func (h *console) proveReceipts(ctx echo.Context, at credentialPlace, k *models.
 		return false, err // the card says what is wrong with the address
 	}
 	std := ctx.Request().Context()
-	r := h.checkCredential(std, k, fields, at.bundle, func(ctx context.Context, s push.Sender) push.Result {
+	topic, lacks, err := h.testTopic(std, h.actor(ctx), at, k)
+	switch {
+	case err != nil:
+		return false, err
+	case lacks != "":
+		web.KeepOnce(ctx, at.once, number(k.ID)+" "+lacks)
+		return false, nil
+	}
+	r := h.checkCredential(std, k, fields, topic, func(ctx context.Context, s push.Sender) push.Result {
 		if p, ok := s.(push.ReceiptProver); ok {
 			return p.CheckReceipt(ctx, view.URL)
 		}

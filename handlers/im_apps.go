@@ -251,7 +251,7 @@ func (h *console) imAppPage(ctx echo.Context, m *models.IMApp, secret string) (v
 			p.Addressing, p.Names = addressingWord(std, m.Addressing), strings.Fields(m.Names)
 		}
 		for _, s := range b.Setup(p.Address) {
-			p.Steps = append(p.Steps, views.SetupStep{Text: locale.T(std, s.Text), Code: s.Code})
+			p.Steps = append(p.Steps, views.SetupStep{Text: locale.T(std, s.Text), Code: s.Code, Masked: strings.Contains(s.Code, maskedSecret)})
 		}
 		if b.ID == (xmppPush{}).bridge().ID {
 			h.xmppLink(std, clock, &p)

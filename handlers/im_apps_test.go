@@ -40,6 +40,7 @@ func TestIMAppPages(t *testing.T) {
 		if strings.Contains(string(second.Body), secret) {
 			t.Error("the secret is shown twice")
 		}
+		first.HasNot("这里的密钥已隐藏")
 		if _, err := s.Store.IngestBySecret(t.Context(), secret); err != nil {
 			t.Errorf("the secret of the page: %v", err)
 		}
@@ -52,6 +53,21 @@ func TestIMAppPages(t *testing.T) {
 		v.Submit(page + "/drop").To(page).HasNot("更换前的地址在")
 
 		v.Submit(page+"/edit", "name", "Whale Chat", "bridge", "generic", "allow_ips", "").To(page).Has("Whale Chat", "未限制", "curl -X POST")
+
+		// Every step whose code lacks the secret says so, with the way to a new one.
+		for _, b := range Bridges() {
+			masked := 0
+			for _, step := range b.Setup("http://console.example/im/" + maskedSecret + "/" + b.Path) {
+				if strings.Contains(step.Code, maskedSecret) {
+					masked++
+				}
+			}
+			shown := v.Submit(page+"/edit", "bridge", b.ID).To(page).Link(page + "/rotate")
+			if n := strings.Count(shown.Text(), "这里的密钥已隐藏，照抄不能用。要再次复制，需 更换密钥"); n != masked || n == 0 && b.ID != "xmpp" {
+				t.Errorf("%s: %d steps say that the secret is hidden, want %d", b.ID, n, masked)
+			}
+		}
+		v.Submit(page+"/edit", "bridge", "generic").To(page)
 
 		// A SecretKey goes in and is never shown again.
 		p = v.Submit(page+"/edit", "sdk_key", "two words").Want(http.StatusUnprocessableEntity)

@@ -149,6 +149,18 @@ func TestIMSample(t *testing.T) {
 		other, _ := r.IMApp(r.main, "Other")
 		r.admin.Get(strings.Replace(result, base, imAppBase(other.ID), 1)).Want(http.StatusNotFound)
 
+		// Every IM server's way of naming a user is taken from the console's own sample.
+		for _, b := range Bridges() {
+			if b.Tokens {
+				continue
+			}
+			in := models.IMAppInput{Name: im.Name, Bridge: b.ID}
+			if _, err := r.Store.UpdateIMApp(t.Context(), r.main, im.ID, in, bridgeIDs()); err != nil {
+				t.Fatal(err)
+			}
+			r.Clock.Advance(time.Minute)
+			r.admin.Post(base+"/sample", "app", number(r.app.ID), "account", "bob").Want(http.StatusSeeOther)
+		}
 		for range 5 {
 			r.admin.Post(base+"/sample", "app", number(r.app.ID), "account", "bob")
 		}

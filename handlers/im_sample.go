@@ -212,9 +212,16 @@ func (h *console) sampleTo(ctx echo.Context, scope models.AppScope, b Bridge, f 
 // postSample posts the bridge's sample for a recipient.
 func (h *console) postSample(ctx echo.Context, b Bridge, secret models.Secret, to string) (sampleAnswer, error) {
 	sample := b.Sample(web.T(ctx, "sandbox.friend"), to, sampleID(), web.T(ctx, "sandbox.sample_text"), h.Now())
-	path := "/im/" + secret.Reveal() + "/" + cmp.Or(sample.Path, b.Path)
-	if sample.Query != "" {
-		path += "?" + sample.Query
+	path, query := "/im/"+secret.Reveal()+"/"+cmp.Or(sample.Path, b.Path), sample.Query
+	if sample.SDKAppID != "" {
+		in, err := h.Store.IngestBySecret(ctx.Request().Context(), secret.Reveal())
+		if err != nil {
+			return sampleAnswer{}, err
+		}
+		query += "&" + sample.SDKAppID + "=" + number(in.SDKAppID())
+	}
+	if query != "" {
+		path += "?" + query
 	}
 	var answer sampleAnswer
 	err := h.own(ctx.Request().Context(), path, "ingest", nil, sample.Body, &answer)

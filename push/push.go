@@ -321,6 +321,9 @@ type Spec struct {
 	ParseReceipt func(ReceiptRequest) (ReceiptReport, error)
 	// ReceiptSetup says how the vendor learns the receipt address.
 	ReceiptSetup ReceiptSetup
+	// CheckTopic says that Sender.Check names Options.Topic to the vendor, so that
+	// nothing can be asked without one.
+	CheckTopic bool
 	// ReceiptRefused are the codes by which the vendor refuses a message for nothing
 	// but its receipt address, so that the same one without it may succeed.
 	ReceiptRefused []string

@@ -1,6 +1,11 @@
 package sandbox
 
-import "hongyan/push"
+import (
+	"maps"
+	"slices"
+
+	"hongyan/push"
+)
 
 // FaultCodes are a vendor's codes that stand for each way of refusing, for Settings.Mix.
 type FaultCodes struct {
@@ -23,4 +28,17 @@ func Faults(c push.Channel) FaultCodes {
 		push.Meizu:   {"110010", "110003", "500"},
 		push.WebPush: {"429", "410", "500"},
 	}[c]
+}
+
+// Codes lists the answers of a channel's simulator that Settings.Mix may name, sorted.
+// Where a vendor uses one code for several things, a name follows it after a colon.
+func Codes(c push.Channel) []string {
+	if c == push.APNs {
+		return slices.Sorted(maps.Keys(Reasons()))
+	}
+	v, ok := vendors()[c]
+	if !ok {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(v.codes()))
 }

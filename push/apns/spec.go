@@ -56,6 +56,7 @@ func Spec() push.Spec {
 			{Key: fieldPassword, Kind: push.FieldSecret, MaxBytes: 256},
 			{Key: fieldEnvironments, Kind: push.FieldEnv, Pattern: "production|development|both", MaxBytes: 16},
 		},
+		CheckTopic:   true, // apns-topic
 		Limits:       push.Limits{TargetsPerRequest: targetsPerSend, PayloadBytes: maxPayload},
 		Environments: environments(),
 		Open:         Open,

@@ -76,6 +76,7 @@ func Spec() push.Spec {
 		ParseReceipt: ParseReceipt,
 		// Xiaomi takes an address with a message only once it is registered there.
 		ReceiptSetup:   push.ReceiptBoth,
+		CheckTopic:     true, // restricted_package_name is required
 		ReceiptRefused: []string{codeReceiptAddress},
 	}
 }

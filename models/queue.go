@@ -50,8 +50,9 @@ func (t *Tx) enqueue(ctx context.Context, args river.JobArgs, opts *river.Insert
 // Queue is a working River client: it fetches and runs jobs until stopped.
 type Queue interface {
 	Start(ctx context.Context) error
-	// Stop waits for running jobs, up to ctx.
-	Stop(ctx context.Context) error
+	// StopAndCancel fetches no more, cancels the running jobs' contexts and waits for
+	// their ends, up to ctx.
+	StopAndCancel(ctx context.Context) error
 }
 
 // NewQueue returns a River client on this database that works the given jobs.

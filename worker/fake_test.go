@@ -35,6 +35,7 @@ type fakeDB struct {
 	claims     int
 	claimed    int // messages of claimed batches
 	processes  int // that work, 0 for one
+	upkeepHang bool
 }
 
 type fakeBatch struct {
@@ -112,9 +113,12 @@ func (d *fakeDB) RenewLeases(_ context.Context, owner string, ids []int64, lease
 	return held, nil
 }
 
-func (d *fakeDB) ReleaseBatches(_ context.Context, owner string, ids []int64) error {
+func (d *fakeDB) ReleaseBatches(ctx context.Context, owner string, ids []int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := d.failing("release"); err != nil {
 		return err
 	}
@@ -212,12 +216,20 @@ func (d *fakeDB) Beat(context.Context, string) (int, error) {
 
 func (d *fakeDB) Leave(context.Context, string) error { return nil }
 
-func (d *fakeDB) NewQueue(*river.Config) (models.Queue, error) { return fakeQueue{}, nil }
+func (d *fakeDB) NewQueue(*river.Config) (models.Queue, error) { return fakeQueue{d.upkeepHang}, nil }
 
-type fakeQueue struct{}
+// fakeQueue runs nothing, or a job that does not even end when it is cancelled.
+type fakeQueue struct{ hangs bool }
 
 func (fakeQueue) Start(context.Context) error { return nil }
-func (fakeQueue) Stop(context.Context) error  { return nil }
+
+func (q fakeQueue) StopAndCancel(ctx context.Context) error {
+	if !q.hangs {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 // fakeControl is a control plane with one app.
 type fakeControl struct {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -317,6 +318,38 @@ func TestDrainDeadline(t *testing.T) {
 		r.state(a, 1, models.StatePending, models.ReasonRetry)
 		if n := r.batches(); n != 1 {
 			t.Errorf("%d batches", n)
+		}
+	})
+}
+
+// Upkeep that does not end takes no time from the messages: what is on its way lands
+// and is recorded, and the rest is handed back.
+func TestStopWithHangingUpkeep(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.w = r.worker("one", Limits{InFlight: 1})
+		r.db.upkeepHang = true
+		r.device(1, "alice")
+		r.device(2, "bob")
+		r.vendor.set(slowly(5 * time.Second))
+		r.start()
+		sent, rest := r.message("alice"), r.message("bob")
+		r.accept(sent)
+		r.wait(100 * time.Millisecond)
+		r.accept(rest)
+		r.wait(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := r.w.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the stop says %v, want that the upkeep did not end", err)
+		}
+		r.state(sent, 1, models.StateAccepted, "")
+		for _, b := range r.db.batches {
+			if b.owner != "" || b.Items[0].Message.ID != rest.Message.ID {
+				t.Errorf("left behind: %+v", b)
+			}
+		}
+		if n := r.batches(); n != 1 {
+			t.Errorf("%d batches, want the one handed back", n)
 		}
 	})
 }

@@ -117,6 +117,10 @@ func (k *keeper) Work(ctx context.Context, job *river.Job[upkeepArgs]) error {
 	began := time.Now()
 	err := u.Run(ctx, d)
 	k.lane.w.metrics.upkeep.WithLabelValues(u.Name).Observe(time.Since(began).Seconds())
+	if err != nil && k.lane.w.phase.Load() >= draining && ctx.Err() != nil {
+		k.lane.w.log.Info("upkeep cut short by the stop, it runs again at its next time", "upkeep", u.Name)
+		return fmt.Errorf("worker: upkeep %s: %w", u.Name, ctx.Err())
+	}
 	if err != nil {
 		k.lane.w.log.Error("upkeep failed, it runs again at its next time", "upkeep", u.Name, "error", err)
 		return fmt.Errorf("worker: upkeep %s: %w", u.Name, err)

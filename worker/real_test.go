@@ -304,6 +304,30 @@ func TestStopReal(t *testing.T) {
 	})
 }
 
+// A stop does not wait for upkeep, which may take minutes: it is cancelled.
+func TestStopCutsUpkeep(t *testing.T) {
+	eachSite(t, func(t *testing.T, s *site) {
+		began := make(chan struct{}, 1)
+		w := s.worker(Options{Upkeep: []Upkeep{{Name: "endless", Every: time.Hour, AtStart: true, Run: func(ctx context.Context, _ *models.DB) error {
+			signal(began)
+			<-ctx.Done()
+			return ctx.Err()
+		}}}})
+		s.must(w.Start(context.Background()))
+		select {
+		case <-began:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the upkeep did not begin")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+		defer cancel()
+		s.must(w.Stop(ctx)) // a quarter of its time is the most that is waited for upkeep
+		if logs := s.logs.String(); strings.Contains(logs, "level=ERROR") {
+			t.Errorf("a stop is no fault:\n%s", logs)
+		}
+	})
+}
+
 // A message for a device's token goes to that phone alone, through acceptance, the
 // look-up and the simulator to the record; when the vendor says that the phone is
 // gone, the token is known dead.

@@ -8,6 +8,9 @@ import (
 )
 
 const (
+	// queueShare is the most of Stop's time that is waited for upkeep, which is
+	// cancelled: it goes on at its next time, and messages need the rest.
+	queueShare = 4 // one part in four
 	// recordShare is how much of Stop's time is kept for recording and handing
 	// back after sends are cut short.
 	recordShare = 4 // one part in four
@@ -15,23 +18,15 @@ const (
 	cutGrace = time.Second
 )
 
-// Stop drains: nothing new is begun, sends under way may end until three quarters
-// of ctx's time are over, what has an end is recorded, and everything else is
-// handed back for another process to take up at once. Messages must not be
-// accepted any more. The error says what was left to leases that run out.
+// Stop drains: nothing new is begun, upkeep is cut short, sends under way may end
+// until three quarters of ctx's time are over, what has an end is recorded, and
+// everything else is handed back for another process to take up at once. Messages
+// must not be accepted any more. The error says what was left to leases that run out.
 func (w *Worker) Stop(ctx context.Context) error {
 	if !w.phase.CompareAndSwap(working, draining) {
 		return nil
 	}
-	var errs []error
-	for _, l := range w.lanes {
-		if l.queue == nil {
-			continue
-		}
-		if err := l.queue.Stop(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("worker: stop: queue: %w", err))
-		}
-	}
+	errs := []error{w.stopQueues(ctx)}
 	w.stopFeed()
 	w.feeders.Wait()
 	w.land(ctx)
@@ -52,6 +47,25 @@ func (w *Worker) Stop(ctx context.Context) error {
 	w.notes.Wait()
 	w.lines.closeAll()
 	w.phase.Store(stopped)
+	return errors.Join(errs...)
+}
+
+// stopQueues ends River's part. Upkeep is cut short.
+func (w *Worker) stopQueues(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/queueShare)
+		defer cancel()
+	}
+	var errs []error
+	for _, l := range w.lanes {
+		if l.queue == nil {
+			continue
+		}
+		if err := l.queue.StopAndCancel(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("worker: stop: queue: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }
 

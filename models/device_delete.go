@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // purgeChunk is how many rows one small step of deleting takes, so that
@@ -56,15 +57,25 @@ func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string
 func (t *Tx) deleteAccountDevices(appID int64, account string) (int, error) {
 	var ids []int64
 	err := t.Raw("DELETE FROM device_accounts WHERE app_id = ? AND account = ? RETURNING device_id", appID, account).Scan(&ids).Error
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	var alone []int64
-	err = t.Raw("SELECT id FROM devices WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM device_accounts WHERE device_id = devices.id)", ids).Scan(&alone).Error
-	if err != nil || len(alone) == 0 {
-		return 0, err
+	n := 0
+	for part := range slices.Chunk(ids, liteKeys) { // one account may be of very many, as guests are
+		var alone []int64
+		err = t.Raw("SELECT id FROM devices WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM device_accounts WHERE device_id = devices.id)", part).Scan(&alone).Error
+		if err != nil {
+			return 0, err
+		}
+		if len(alone) == 0 {
+			continue
+		}
+		if err := t.deleteDevices(alone); err != nil {
+			return 0, err
+		}
+		n += len(alone)
 	}
-	return len(alone), t.deleteDevices(alone)
+	return n, nil
 }
 
 // deleteDevices deletes devices with what hangs on them; deliveries stay, as part

@@ -226,11 +226,14 @@ func forward(from, to string) bool {
 // FoldReceipts.
 func (t *Tx) foldEarly(ctx context.Context, ds []*Delivery, counts map[Count]int64) error {
 	accepted := make(map[deliveryKey]bool, 2*len(ds))
-	var ids []string
+	var ids []string // each once: a message goes to many devices
 	for _, d := range ds {
-		if d.State == StateAccepted {
-			accepted[deliveryKey{d.MessageID, d.DeviceID}] = true
-			accepted[deliveryKey{d.MessageID, 0}] = true // a receipt that names no device
+		if d.State != StateAccepted {
+			continue
+		}
+		accepted[deliveryKey{d.MessageID, d.DeviceID}] = true
+		if anyDevice := (deliveryKey{d.MessageID, 0}); !accepted[anyDevice] { // of a receipt that names no device
+			accepted[anyDevice] = true
 			ids = append(ids, d.MessageID)
 		}
 	}
@@ -266,8 +269,14 @@ func (t *Tx) earlyOf(ctx context.Context, ids []string) (early []earlyReceipt, e
 	if err != nil || !waiting {
 		return nil, err
 	}
-	err = t.Raw("SELECT * FROM early_receipts WHERE message_id IN ?", ids).Scan(&early).Error
-	return early, err
+	for part := range slices.Chunk(ids, liteKeys) {
+		var some []earlyReceipt
+		if err := t.Raw("SELECT * FROM early_receipts WHERE message_id IN ?", part).Scan(&some).Error; err != nil {
+			return nil, err
+		}
+		early = append(early, some...)
+	}
+	return early, nil
 }
 
 const anyEarly = `SELECT EXISTS (SELECT 1 FROM early_receipts)`

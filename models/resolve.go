@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -46,7 +47,8 @@ const (
 		FROM devices d` + reachJoin + ` WHERE d.id = ANY($1) ORDER BY d.id, r.registered_at DESC, r.id DESC`
 )
 
-// liteKeys is how many keys one SQLite statement takes.
+// liteKeys is how many keys one statement takes: SQLite binds 32766 values to one and
+// Postgres 65535.
 const liteKeys = MaxBatch
 
 // ReachAccounts returns the living devices of each account, newest bound first,
@@ -96,18 +98,17 @@ func keyColumns(keys []AccountKey) []any {
 // with none. Devices that do not exist are absent.
 func (d *DB) ReachDevices(ctx context.Context, ids []int64) (map[int64]Reach, error) {
 	out := make(map[int64]Reach, len(ids))
-	if len(ids) == 0 {
-		return out, nil
-	}
 	add := func(_ AccountKey, r Reach) { out[r.Device.ID] = r }
-	var err error
-	if d.Dialect == Postgres {
-		err = d.reach(ctx, add, pgReachDevices, ids)
-	} else {
-		err = d.reach(ctx, add, fmt.Sprintf(reachDevices, marks(len(ids))), idArgs(ids)...)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("models: reach devices: %w", err)
+	for part := range slices.Chunk(ids, liteKeys) {
+		var err error
+		if d.Dialect == Postgres {
+			err = d.reach(ctx, add, pgReachDevices, part)
+		} else {
+			err = d.reach(ctx, add, fmt.Sprintf(reachDevices, marks(len(part))), idArgs(part)...)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("models: reach devices: %w", err)
+		}
 	}
 	return out, nil
 }

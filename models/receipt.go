@@ -122,13 +122,14 @@ func (t *Tx) receipts(appID int64, rs []Receipt, counts map[Count]int64) (fresh 
 			return 0, err
 		}
 		if waits {
-			err = t.Exec(`INSERT INTO early_receipts (message_id, device_id, app_id, status, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-				r.MessageID, r.DeviceID, appID, r.Status, r.At).Error
-			if err != nil {
-				return 0, err
+			res := t.Exec(`INSERT INTO early_receipts (message_id, device_id, app_id, status, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				r.MessageID, r.DeviceID, appID, r.Status, r.At)
+			if res.Error != nil {
+				return 0, res.Error
 			}
+			told = res.RowsAffected > 0
 		}
-		if told || waits {
+		if told {
 			fresh++
 		}
 	}

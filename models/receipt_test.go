@@ -110,6 +110,9 @@ func TestEarlyReceipts(t *testing.T) {
 		if n, err := s.Report(ctx, dev, []Receipt{{MessageID: id, Status: StateClicked}, {MessageID: id, Status: StateArrived}}); err != nil || n != 2 {
 			t.Fatalf("%d %v", n, err)
 		}
+		if n, err := s.Report(ctx, dev, []Receipt{{MessageID: id, Status: StateArrived}}); err != nil || n != 0 {
+			t.Errorf("a repeat of one that waits: %d new, %v", n, err)
+		}
 		if n, err := s.FoldReceipts(ctx); err != nil || n != 0 {
 			t.Fatalf("folded %d %v before the send was recorded", n, err)
 		}

@@ -34,8 +34,9 @@ type merge struct {
 func (m *merges) init() { m.m = map[mergeKey]*merge{} }
 
 // fresh decides about a message that was just accepted: false, and until when it
-// waits, while an alert of its conversation went out a moment ago.
-func (m *merges) fresh(k mergeKey, id string, now time.Time, window time.Duration) (until time.Time, goes bool) {
+// waits, while an alert of its conversation went out a moment ago. One that expires
+// before it could go does not wait, and stands for none of those that do.
+func (m *merges) fresh(k mergeKey, id string, expires, now time.Time, window time.Duration) (until time.Time, goes bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.m[k]
@@ -43,12 +44,13 @@ func (m *merges) fresh(k mergeKey, id string, now time.Time, window time.Duratio
 		m.m[k] = &merge{until: now.Add(window), sent: id}
 		return time.Time{}, true
 	}
+	until = later(e.until, now) // now: the one that waits is about to go
+	if !until.Before(expires) {
+		return time.Time{}, true
+	}
 	e.last = id
 	e.waited++
-	if !now.Before(e.until) { // the one that waits is about to go
-		return now, false
-	}
-	return e.until, false
+	return until, false
 }
 
 // due decides about a message whose wait is over: whether it goes, and how many
@@ -98,12 +100,9 @@ func (p *planner) merged(j *job, cfg *models.SendConfig) bool {
 	k := mergeKey{m.AppID, j.from.DeviceID, m.Conversation}
 	switch {
 	case j.fresh:
-		until, now := p.l.merges.fresh(k, m.ID, p.now, cfg.Merge)
+		until, now := p.l.merges.fresh(k, m.ID, m.ExpiresAt, p.now, cfg.Merge)
 		if now {
 			return false
-		}
-		if !until.Before(m.ExpiresAt) {
-			return false // it would not live that long
 		}
 		j.putOff(models.ReasonMerging, wholeSecond(until), p.now)
 		j.merging = true

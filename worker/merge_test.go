@@ -94,3 +94,29 @@ func TestMergeWithoutMemory(t *testing.T) {
 		r.stop()
 	})
 }
+
+// A message that would expire while it waits goes at once, and the one that waits goes
+// in its time: nothing stood for it.
+func TestMergeShortLived(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.control.change(func(c *models.SendConfig) { c.Merge = 10 * time.Second })
+		r.device(1, "alice")
+		r.start()
+		first, waits := r.message("alice"), r.message("alice")
+		r.accept(first)
+		r.wait(time.Second)
+		r.accept(waits)
+		r.wait(time.Second)
+		short := r.message("alice", func(it *models.Item) { it.Message.ExpiresAt = time.Now().Add(3 * time.Second) })
+		r.accept(short)
+		r.wait(time.Second)
+		r.state(short, 1, models.StateAccepted, "")
+		r.state(waits, 1, models.StatePending, models.ReasonMerging)
+		r.wait(12 * time.Second)
+		r.state(waits, 1, models.StateAccepted, "")
+		if list := r.vendor.list(); len(list) != 3 || list[2].msg.Body != waits.Content.Body {
+			t.Errorf("%d sent, the last says %q", len(list), list[len(list)-1].msg.Body)
+		}
+		r.stop()
+	})
+}

@@ -115,11 +115,12 @@ func (d *DB) deleteSome(ctx context.Context, s retentionStep) (more bool, err er
 	return more, err
 }
 
-// deleteRetired deletes devices and routes that were retired before the cut.
+// deleteRetired deletes devices and routes that were retired before the cut. What was
+// found is asked for again by the writer: it may have come back to life meanwhile.
 func (d *DB) deleteRetired(ctx context.Context, cut time.Time) error {
-	for table, del := range map[string]func(*Tx, []int64) error{
-		"routes":  func(t *Tx, ids []int64) error { return t.Exec("DELETE FROM routes WHERE id IN ?", ids).Error },
-		"devices": (*Tx).deleteDevices,
+	for table, del := range map[string]func(*Tx, []int64, time.Time) error{
+		"routes":  (*Tx).deleteRetiredRoutes,
+		"devices": (*Tx).deleteRetiredDevices,
 	} {
 		for n := purgeChunk; n == purgeChunk; {
 			var ids []int64
@@ -129,12 +130,25 @@ func (d *DB) deleteRetired(ctx context.Context, cut time.Time) error {
 			if n = len(ids); n == 0 {
 				break
 			}
-			if err := d.write(ctx, func(t *Tx) error { return del(t, ids) }); err != nil {
+			if err := d.write(ctx, func(t *Tx) error { return del(t, ids, cut) }); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (t *Tx) deleteRetiredRoutes(ids []int64, cut time.Time) error {
+	return t.Exec("DELETE FROM routes WHERE id IN ? AND retired_at < ?", ids, cut).Error
+}
+
+func (t *Tx) deleteRetiredDevices(ids []int64, cut time.Time) error {
+	var retired []int64
+	err := t.Raw("SELECT id FROM devices WHERE id IN ? AND retired_at < ?"+t.db.lockInOrder(), ids, cut).Scan(&retired).Error
+	if err != nil || len(retired) == 0 {
+		return err
+	}
+	return t.deleteDevices(retired)
 }
 
 // vacuumPages is how many pages SQLite gives back in one step.

@@ -8,6 +8,27 @@ import (
 	"time"
 )
 
+// What came back to life between the look and the deletion stays.
+func TestRetentionSparesLiving(t *testing.T) {
+	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
+		f, ctx := seed(t, s, nil), context.Background()
+		alive, living := addDevice(t, f.app, "alice", "ios", "t1", s.Now())
+		gone, dead := addDevice(t, f.app, "carol", "ios", "t2", s.Now())
+		for _, table := range []string{"devices", "routes"} {
+			exec(t, s.DB, "UPDATE "+table+" SET retired_at = ? WHERE id = ?", s.Now(), map[string]int64{"devices": gone, "routes": dead}[table])
+		}
+		c.Advance(time.Hour)
+		must(t, s.DB.write(ctx, func(tx *Tx) error {
+			return errors.Join(tx.deleteRetiredRoutes([]int64{living, dead}, s.Now()), tx.deleteRetiredDevices([]int64{alive, gone}, s.Now()))
+		}))
+		for table, id := range map[string]int64{"devices": alive, "routes": living} {
+			if all, ours := count(t, s.DB, table), count(t, s.DB, table+" WHERE id = ?", id); all != 1 || ours != 1 {
+				t.Errorf("%d %s are left, of the living %d", all, table, ours)
+			}
+		}
+	})
+}
+
 func TestRetention(t *testing.T) {
 	eachDBClock(t, func(t *testing.T, s *Store, c *testClock) {
 		f, ctx := seed(t, s, nil), context.Background()

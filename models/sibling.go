@@ -97,7 +97,8 @@ const (
 func sharedRef(device int64) int64 { return -device }
 
 // ofTokens gives the receipts of requests that went to several devices their own device
-// and message, by the tokens that they name. Of an unknown token nothing can be said.
+// and message, by the tokens that they name. Of an unknown token, or without one, nothing can be
+// said.
 func (r Reporter) ofTokens(ctx context.Context, list []VendorReceipt) ([]VendorReceipt, error) {
 	shared := func(v VendorReceipt) bool { return v.DeviceID < 0 }
 	if !slices.ContainsFunc(list, shared) {
@@ -113,15 +114,13 @@ func (r Reporter) ofTokens(ctx context.Context, list []VendorReceipt) ([]VendorR
 	for _, v := range list {
 		if shared(v) {
 			v.DeviceID = -v.DeviceID
-			if v.Token != "" {
-				device, known := devices[r.tokenHash(v.Token)]
-				if !known {
-					continue
-				}
-				if device != v.DeviceID {
-					v.DeviceID = device
-					strangers[v.MessageID] = append(strangers[v.MessageID], device)
-				}
+			device, known := devices[r.tokenHash(v.Token)]
+			if v.Token == "" || !known {
+				continue
+			}
+			if device != v.DeviceID {
+				v.DeviceID = device
+				strangers[v.MessageID] = append(strangers[v.MessageID], device)
 			}
 		}
 		out = append(out, v)

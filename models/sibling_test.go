@@ -103,11 +103,13 @@ func TestSharedReceipts(t *testing.T) {
 		}
 		report(ids[0], 0, "token-of-ben", EventArrived)
 		report(ids[0], 0, "token-of-nobody", EventArrived) // must not count as anybody's
-		report(ids[0], 0, "", EventClicked)                // nobody else is named
+		report(ids[0], 0, "", EventClicked)                // whose it is, nobody says
+		report(ids[0], 0, "", EventUninstalled)
+		report(ids[0], 0, "", "dropped")
 		report(ids[0], 0, "token-of-cid", "dropped")
 		_, err := s.Report(ctx, devices[3], []Receipt{{MessageID: ids[0], Status: StateClicked}}) // the phone of dan
 		must(t, err)
-		for i, want := range []string{StateClicked, StateArrived, StateAccepted, StateClicked, StateAccepted} {
+		for i, want := range []string{StateAccepted, StateArrived, StateAccepted, StateClicked, StateAccepted} {
 			if got := f.delivery(t, ids[i]).State; got != want {
 				t.Errorf("%s is %s, want %s", people[i], got, want)
 			}
@@ -116,6 +118,12 @@ func TestSharedReceipts(t *testing.T) {
 		must(t, err)
 		if len(notes) != 1 || notes[0].DeviceID != devices[2].deviceID {
 			t.Errorf("notes %+v", notes)
+		}
+		if notes, err = s.VendorNotes(ctx, f.app, ids[0]); err != nil || len(notes) != 0 {
+			t.Errorf("notes of the message that the request named: %+v %v", notes, err)
+		}
+		if got := info(t, s, f.app, devices[0].deviceID); got.Device.RetiredAt != nil || got.Routes[0].RetiredAt != nil {
+			t.Error("a death without a token took the first phone")
 		}
 		own, err := s.OwnMessage(ctx, f.app, ids[0], devices[4].deviceID)
 		must(t, err)

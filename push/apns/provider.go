@@ -40,7 +40,8 @@ func (p *provider) bearer() ([]string, error) {
 	if p.header != nil && (now.Sub(p.signed) < tokenRenew || now.Before(p.hold)) {
 		return p.header, nil
 	}
-	return p.header, p.signLocked(now)
+	err := p.signLocked(now) // it sets the header
+	return p.header, err
 }
 
 // refresh answers Apple's refusal of a header as expired. Whoever comes first signs

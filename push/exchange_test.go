@@ -114,6 +114,24 @@ func TestSlotsEndWithTheContext(t *testing.T) {
 	}
 }
 
+// A panic in one place is the caller's to deal with; the place is free again.
+func TestSlotsPanic(t *testing.T) {
+	t.Parallel()
+	slots := push.NewSlots(3)
+	defer func() {
+		if p := recover(); p != "odd" || len(slots) != 0 {
+			t.Errorf("recovered %v, %d places are taken", p, len(slots))
+		}
+	}()
+	slots.Each(context.Background(), 8, func(i int) push.Result {
+		if i == 2 {
+			panic("odd")
+		}
+		return push.Result{Outcome: push.Accepted}
+	})
+	t.Error("it went on")
+}
+
 func FuzzCutJSON(f *testing.F) {
 	f.Add("长文本👩‍👩‍👧\"\n\x01\u2028", 20)
 	f.Add("\xff\xfe<&>", 5)

@@ -1,6 +1,9 @@
 package push
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Parallel calls f for 0 to n-1, at most limit of them at a time, and returns when
 // all have returned. One call needs no goroutine. A panic of f is the caller's, as if
@@ -13,17 +16,20 @@ func Parallel(n, limit int, f func(i int)) {
 	var wg sync.WaitGroup
 	var once sync.Once
 	var fault any
-	slots := make(chan struct{}, max(limit, 1))
-	for i := range n {
-		slots <- struct{}{}
+	call := func(i int) {
+		defer func() {
+			if p := recover(); p != nil {
+				once.Do(func() { fault = p })
+			}
+		}()
+		f(i)
+	}
+	var next atomic.Int64
+	for range min(n, max(limit, 1)) {
 		wg.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					once.Do(func() { fault = p })
-				}
-				<-slots
-			}()
-			f(i)
+			for i := int(next.Add(1) - 1); i < n; i = int(next.Add(1) - 1) {
+				call(i)
+			}
 		})
 	}
 	wg.Wait()

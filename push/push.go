@@ -165,8 +165,8 @@ type Result struct {
 	// DeadSince is when the vendor says the token died (APNs 410); zero if
 	// unknown. A token registered again after that moment is alive.
 	DeadSince time.Time
-	// DeviceOnly marks a Throttled that concerns this target alone, so that the
-	// credential is not slowed.
+	// DeviceOnly marks a Throttled or a Retry that concerns this target alone, so that
+	// the credential is not slowed.
 	DeviceOnly bool
 	// KeepToken marks a BadTarget whose token must not be retired, because the
 	// fault may be ours (wrong environment or topic).

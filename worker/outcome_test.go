@@ -175,6 +175,34 @@ func TestOutageUsesNoAttempts(t *testing.T) {
 	})
 }
 
+// An address that anybody may have chosen and that does not answer slows itself alone,
+// however often it is asked.
+func TestSilentDevicesSlowNobody(t *testing.T) {
+	for _, together := range []int64{1, 100} {
+		bubble(t, func(t *testing.T, r *rig) {
+			if together > 1 {
+				batches(r, int(together))
+			}
+			r.vendor.set(func(context.Context, sent) push.Result {
+				return push.Result{Outcome: push.Retry, Code: push.CodeTimeout, DeviceOnly: true}
+			})
+			r.start()
+			items := r.crowd(4 * failuresInRow)
+			r.accept(items...)
+			r.wait(500 * time.Millisecond)
+			l := r.w.lines.m[testCred]
+			if l.gov.failures != 0 || l.gov.downs != 0 || l.gov.window != l.gov.most {
+				t.Errorf("%d failures, down %d times, window %d of %d", l.gov.failures, l.gov.downs, l.gov.window, l.gov.most)
+			}
+			r.state(items[0], 1, models.StatePending, models.ReasonRetry)
+			r.vendor.set(nil)
+			r.wait(10 * time.Second)
+			r.state(items[0], 1, models.StateAccepted, "")
+			r.stop()
+		})
+	}
+}
+
 // A batch that ends in every way at once is split in the transaction that records
 // it: one batch per credential and due time.
 func TestMixedBatch(t *testing.T) {

@@ -70,7 +70,9 @@ func (l *line) handle(j *job) {
 	}
 	r := l.send(ctx, sender, j, receipts, j.target[:])
 	l.conclude(ctx, j, &r[0], now)
-	l.report(r[0].Outcome, now, l.w.o.Now())
+	if !spares(&r[0]) {
+		l.report(r[0].Outcome, now, l.w.o.Now())
+	}
 	lane.complete(j)
 }
 
@@ -92,7 +94,9 @@ func (l *line) sendAll(ctx context.Context, s push.Sender, j *job, receipts stri
 		r := &results[i]
 		i++
 		l.conclude(ctx, j, r, now)
-		ways[r.Outcome] = true
+		if !spares(r) {
+			ways[r.Outcome] = true
+		}
 	})
 	for way, ended := range ways {
 		if ended {
@@ -159,6 +163,13 @@ func (l *line) conclude(ctx context.Context, j *job, r *push.Result, start time.
 	default:
 		l.retry(j, r, now)
 	}
+}
+
+// spares reports whether a result says nothing about the credential: of one device it
+// was said that it takes no more, or its address, which anybody may have chosen, does
+// not answer.
+func spares(r *push.Result) bool {
+	return r.DeviceOnly && (r.Outcome == push.Throttled || r.Outcome == push.Retry)
 }
 
 // report tells the governor and uses the room it gives.

@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -142,20 +140,9 @@ func tlsConfig(host string, roots []byte, cert tls.Certificate) (*tls.Config, er
 func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target) []push.Result {
 	results := make([]push.Result, len(targets))
 	payload, err := buildPayload(&m, nil)
-	if len(targets) == 1 {
-		results[0] = s.one(ctx, &m, &targets[0], payload, err)
-		return results
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(len(targets), fanOut) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(targets)); i = next.Add(1) - 1 {
-				results[i] = s.one(ctx, &m, &targets[i], payload, err)
-			}
-		})
-	}
-	wg.Wait()
+	push.Parallel(len(targets), fanOut, func(i int) {
+		results[i] = s.one(ctx, &m, &targets[i], payload, err)
+	})
 	return results
 }
 

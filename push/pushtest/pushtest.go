@@ -121,7 +121,7 @@ func (s *suite) judge(name string, r push.Result, t push.Target) {
 	} else if r.Code == "" || r.Text == "" {
 		s.Errorf("%s: no code or text: %+v", name, r)
 	}
-	if r.DeviceOnly && r.Outcome != push.Throttled || r.KeepToken && r.Outcome != push.BadTarget {
+	if r.DeviceOnly && r.Outcome != push.Throttled && r.Outcome != push.Retry || r.KeepToken && r.Outcome != push.BadTarget {
 		s.Errorf("%s: flag does not fit the outcome: %+v", name, r)
 	}
 	secrets := append([]string{marker}, s.secrets()...)

@@ -6,8 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-
 	"net/url"
+	"time"
 
 	lib "github.com/SherClockHolmes/webpush-go"
 
@@ -22,16 +22,23 @@ const (
 	// before its address, as its other push service does; nobody documents it.
 	checkEndpoint = "https://web.push.apple.com"
 	checkPath     = "/push/hongyan-check"
+	// strangersPart is how much of the places servers get together that are no browser's
+	// push service, and strangerWait how long a message waits for one of theirs: whoever
+	// subscribes with an address that never answers must not stop the others.
+	strangersPart = 4 // one in four, beside the others
+	strangerWait  = 2 * time.Second
 )
 
 // Sender sends with one key pair.
 type Sender struct {
 	http  *push.HTTP
 	slots push.Slots
-	vapid lib.Options
-	only  string // the one origin that may be called, "" for any
-	check string
-	codes map[string]code
+	// strangers are the places for addresses that are no browser's push service.
+	strangers push.Slots
+	vapid     lib.Options
+	only      string // the one origin that may be called, "" for any
+	check     string
+	codes     map[string]code
 }
 
 // Open returns a Sender for the credential in fields; see push.Spec. Subscriptions name
@@ -60,7 +67,7 @@ func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sen
 	if s.http, err = push.NewHTTP(o); err != nil {
 		return nil, err
 	}
-	s.slots = push.NewSlots(o.MaxConns)
+	s.slots, s.strangers = push.NewSlots(o.MaxConns), push.NewSlots(o.MaxConns/strangersPart)
 	s.vapid = lib.Options{
 		Subscriber: subscriber(fields[fieldSubject]), VAPIDPublicKey: fields[fieldPublic], VAPIDPrivateKey: fields[fieldPrivate],
 	}
@@ -70,7 +77,9 @@ func Open(_ context.Context, fields map[string]string, o push.Options) (push.Sen
 // Send implements push.Sender. Target.ID goes along as id, by which the service worker
 // knows a message that arrives twice.
 func (s *Sender) Send(ctx context.Context, m push.Message, targets []push.Target) []push.Result {
-	return s.slots.Each(ctx, len(targets), func(i int) push.Result { return s.one(ctx, &m, &targets[i]) })
+	out := make([]push.Result, len(targets))
+	push.Parallel(len(targets), cap(s.slots), func(i int) { out[i] = s.one(ctx, &m, &targets[i]) })
+	return out
 }
 
 func (s *Sender) one(ctx context.Context, m *push.Message, t *push.Target) push.Result {
@@ -93,7 +102,27 @@ func (s *Sender) one(ctx context.Context, m *push.Message, t *push.Target) push.
 	}
 	o := s.vapid
 	o.Topic, o.Urgency, o.TTL, o.RecordSize = topic(m.CollapseKey), urgency(m), ttl(m, s.http.Now()), recordSize(len(body))
-	return s.post(ctx, sub, body, o)
+	send := func() push.Result { return s.post(ctx, sub, body, o) }
+	if s.only == "" && !browsers(sub.url) {
+		return s.stranger(ctx, send)
+	}
+	return s.slots.One(ctx, send)
+}
+
+// stranger sends to an address that anybody may have chosen. That it does not answer
+// says nothing about the credential.
+func (s *Sender) stranger(ctx context.Context, send func() push.Result) push.Result {
+	wait, cancel := context.WithTimeout(ctx, strangerWait)
+	defer cancel()
+	var r push.Result
+	if s.strangers.Take(wait) {
+		defer s.strangers.Leave()
+		r = send()
+	} else {
+		r = *push.Interrupted(wait)
+	}
+	r.DeviceOnly = r.DeviceOnly || r.Outcome == push.Retry
+	return r
 }
 
 // post encrypts, signs and sends one message.

@@ -62,7 +62,7 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 	for status, want := range map[int]push.Result{
 		400: {Outcome: push.BadMessage}, 401: {Outcome: push.BadTarget, KeepToken: true}, 403: {Outcome: push.BadTarget, KeepToken: true},
 		429: {Outcome: push.Throttled, DeviceOnly: true}, 406: {Outcome: push.Throttled, DeviceOnly: true}, 410: {Outcome: push.BadTarget}, 418: {Outcome: push.BadMessage},
-		301: {Outcome: push.BadTarget, KeepToken: true}, 500: {Outcome: push.Retry}, 599: {Outcome: push.Retry}, 201: {Outcome: push.Accepted}, 200: {Outcome: push.Accepted},
+		301: {Outcome: push.BadTarget, KeepToken: true}, 500: {Outcome: push.Retry, DeviceOnly: true}, 599: {Outcome: push.Retry, DeviceOnly: true}, 201: {Outcome: push.Accepted}, 200: {Outcome: push.Accepted},
 	} {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		o := l.options()
@@ -74,6 +74,38 @@ func TestStrangersAreNotBelieved(t *testing.T) {
 			t.Errorf("%d: %+v, want %+v", status, r, want)
 		}
 		server.Close()
+	}
+}
+
+// A server that refuses connections, or that never answers, is slow for its own
+// subscriptions alone, and holds none of the places of the browsers' services.
+func TestStrangersHoldNobodyUp(t *testing.T) {
+	l := newLab(t, sandbox.Config{})
+	release := make(chan struct{})
+	silent := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer silent.Close()
+	defer close(release)
+	o := l.options()
+	o.Endpoint, o.RootCAs, o.Timeout = "", pemOf(silent), 300*time.Millisecond
+	s := l.open(t, o)
+	tg := l.target(t, 0)
+	for _, address := range []string{silent.URL, "https://127.0.0.1:1"} {
+		tg.Token = strings.Replace(l.target(t, 0).Token, l.sim.URL(), address, 1)
+		if r := s.Send(context.Background(), hello(), []push.Target{tg})[0]; r.Outcome != push.Retry || !r.DeviceOnly {
+			t.Errorf("%s: %+v", address, r)
+		}
+	}
+	// The installation's own address, and a browser's, stand for their service.
+	l.sim.Freeze(true)
+	o = l.options()
+	o.Timeout = 300 * time.Millisecond
+	if r := l.open(t, o).Send(context.Background(), hello(), []push.Target{l.target(t, 0)})[0]; r.Outcome != push.Retry || r.DeviceOnly {
+		t.Errorf("the service itself: %+v", r)
 	}
 }
 

@@ -86,6 +86,20 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
+// browsers reports whether an address is at one of the browsers' push services, where
+// nobody else can run a server: if it does not answer, the service does not.
+func browsers(u *url.URL) bool {
+	if p := u.Port(); p != "" && p != "443" {
+		return false
+	}
+	switch host := strings.ToLower(u.Hostname()); host {
+	case "fcm.googleapis.com", "web.push.apple.com", "updates.push.services.mozilla.com":
+		return true
+	default: // Microsoft's, of which each region has its own
+		return strings.HasSuffix(host, ".notify.windows.com")
+	}
+}
+
 // known reports whether an endpoint is one of the browsers' push services. Only these are
 // believed when they find fault with our key or slow us down: anybody can run a server,
 // subscribe with its address, and answer 403 to everything, or name another address of a

@@ -146,6 +146,7 @@ func (h *ingestHandler) serve(c echo.Context, p protocol, in models.Ingest) erro
 	}
 	if j, ok := p.(joiner); ok {
 		if err := j.join(c.Request().Context(), h.Ingest, in, &got); err != nil {
+			h.countRefused(c, in, err, len(got.messages))
 			return h.refuse(c, p, err)
 		}
 	}
@@ -183,6 +184,7 @@ func (h *ingestHandler) allowed(c echo.Context, in models.Ingest) error {
 func (h *ingestHandler) store(ctx context.Context, in models.Ingest, got intake) (ingestResult, error) {
 	if got.user != nil {
 		if err := h.addUserTokens(ctx, in, &got); err != nil {
+			h.count(in, models.IngestRefused, max(len(got.messages), 1))
 			return ingestResult{intake: got}, err
 		}
 	}
@@ -283,6 +285,18 @@ func (h *ingestHandler) countAccepted(in models.Ingest, msgs []models.Incoming, 
 	h.count(in, models.IngestBadge, badges)
 	h.count(in, models.IngestAccepted, done.New-badges)
 	h.count(in, models.IngestDuplicate, done.Duplicates)
+}
+
+// countRefused counts a request that is refused before its messages, n as far as known,
+// are stored: the request is wrong, or we cannot take it now.
+func (h *ingestHandler) countRefused(c echo.Context, in models.Ingest, err error, n int) {
+	e := apiErrorOf(err)
+	if e.status >= http.StatusInternalServerError {
+		h.count(in, models.IngestRefused, max(n, 1))
+		return
+	}
+	h.count(in, models.IngestInvalid, max(n, 1))
+	h.complain(c, in, e.code)
 }
 
 // count counts n outcomes of an IM app.

@@ -264,6 +264,64 @@ func (s *halfStore) Accept(_ context.Context, _ models.Ingest, msgs []models.Inc
 
 func (s *halfStore) CountIngest(_ int64, outcome string, n int) { s.counts[outcome] += n }
 
+// hitchedStore does not find recipients.
+type hitchedStore struct {
+	IngestStore
+	audience []models.AudienceMember
+}
+
+var errAway = &models.Error{Kind: models.Unavailable}
+
+func (s *hitchedStore) Audience(context.Context, models.Ingest, int) ([]models.AudienceMember, error) {
+	if s.audience == nil {
+		return nil, errAway
+	}
+	return s.audience, nil
+}
+
+func (s *hitchedStore) EachSubscriber(context.Context, models.Ingest, string, int, func([]models.DeviceAt) error) error {
+	return errAway
+}
+
+// A request that is refused while its recipients are looked for is counted: as ours to
+// answer for when we could not look, as the caller's when it asks for too many.
+func TestCountedWithoutRecipients(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "tencent", Rates{}, func(t *testing.T, m *machineSite) {
+		store := &hitchedStore{IngestStore: m.store}
+		m.ingest = store
+		m.serve(Rates{})
+		s := timSite{m, t}
+		if a := s.rest(timAll, fixture(t, "tencent/rest_all.json")); a["ActionStatus"] != "FAIL" {
+			t.Errorf("nobody was found, answered %v", a)
+		}
+		if diff := cmp.Diff(map[string]int{"refused": 1}, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+		store.audience = make([]models.AudienceMember, maxRecipients+1)
+		if a := s.rest(timAll, fixture(t, "tencent/rest_all.json")); a["ErrorCode"] != 90045.0 {
+			t.Errorf("too many, answered %v", a)
+		}
+		if diff := cmp.Diff(map[string]int{"refused": 1, "invalid": 1}, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestCountedWithoutSubscribers(t *testing.T) {
+	t.Parallel()
+	eachMachine(t, "tinode", Rates{}, func(t *testing.T, s *machineSite) {
+		s.ingest = &hitchedStore{IngestStore: s.store}
+		s.serve(Rates{})
+		one := registeredPhone(t, s, strings.Repeat("ab", 32))
+		tinodeSays(t, s, s.im("/sub/demo"), `{"channel":"chnNews","device":"`+one.token+`"}`)
+		tinodeSays(t, s, s.im("/pushv1/demo"), channelMessage("chnNews", "1", ""))
+		if diff := cmp.Diff(map[string]int{"refused": 1}, s.stats()); diff != "" {
+			t.Errorf("counted (-want +got)\n%s", diff)
+		}
+	})
+}
+
 // A list too long for one commit is stored commit by commit; when one fails, the
 // request fails as a whole and what is stored is counted as stored.
 func TestAcceptInParts(t *testing.T) {

@@ -19,6 +19,7 @@ func (h *ingestHandler) fanOut(ctx context.Context, in models.Ingest, m *models.
 	// channel off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fanOutTime)
 	defer cancel()
+	counted := false
 	err = h.Ingest.EachSubscriber(ctx, in, m.Topic, models.MaxBatch, func(page []models.DeviceAt) error {
 		msgs := make([]models.Incoming, 0, len(page))
 		for _, at := range page {
@@ -34,10 +35,14 @@ func (h *ingestHandler) fanOut(ctx context.Context, in models.Ingest, m *models.
 		h.countAccepted(in, msgs, done)
 		if err != nil {
 			h.count(in, models.IngestRefused, len(msgs)-len(done.IDs))
+			counted = true
 		}
 		all.New += done.New
 		all.Duplicates += done.Duplicates
 		return err
 	})
+	if err != nil && !counted { // for how many, nobody knows
+		h.count(in, models.IngestRefused, 1)
+	}
 	return all, err
 }

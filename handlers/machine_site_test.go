@@ -26,11 +26,12 @@ import (
 // machineSite is the real server with the machine endpoints, on a real database,
 // with one account, one IM app and one app that it is authorized for.
 type machineSite struct {
-	t     testing.TB
-	store *models.Store
-	dsn   string
-	raw   *sql.DB // a second connection, to look at and change rows
-	pg    bool
+	ingest IngestStore // instead of the store, for the next serve
+	t      testing.TB
+	store  *models.Store
+	dsn    string
+	raw    *sql.DB // a second connection, to look at and change rows
+	pg     bool
 	// What the seed made.
 	who                             models.Actor
 	productID, appID, authorization int64
@@ -212,7 +213,11 @@ func (s *machineSite) serve(rates Rates) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	Machine{Ingest: s.store, Devices: s.store, Log: log, Now: s.clock, Rates: rates}.Mount(server)
+	var ingest IngestStore = s.store
+	if s.ingest != nil {
+		ingest = s.ingest
+	}
+	Machine{Ingest: ingest, Devices: s.store, Log: log, Now: s.clock, Rates: rates}.Mount(server)
 	s.server = server
 	h := httptest.NewServer(server)
 	s.t.Cleanup(h.Close)

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (h *console) message(c echo.Context) error {
 		Crumbs: messageCrumbs(ctx, a, m), Text: messageText(ctx, m, state), Tone: stateTone(state), State: locale.T(ctx, "states."+state),
 		Sandbox: m.Sandbox, Figures: messageFigures(ctx, m, k), Accepted: acceptedEvents(ctx, m, k),
 		ID: m.ID, SourceID: m.SourceID, RefreshURL: c.Request().URL.Path,
-		DeviceURL: a.Base + "/tools" + "?q=" + m.Account,
+		DeviceURL: a.Base + "/tools" + "?q=" + url.QueryEscape(m.Account),
 	}
 	for i := range m.Deliveries {
 		d := &m.Deliveries[i]

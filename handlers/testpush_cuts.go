@@ -79,7 +79,7 @@ func (h *console) sentTexts(c echo.Context, a appPage, f testForm, out *cuts) (t
 	if err != nil {
 		return "", "", err
 	}
-	title, body = a.App.Name, models.GenericText(account.Language)
+	title, body = a.App.ProductName, models.GenericText(account.Language)
 	mode := web.T(c, "config.text_generic")
 	if a.App.TextMode == models.TextSender {
 		mode, title = web.T(c, "config.text_sender"), cmp.Or(f.Title, title)

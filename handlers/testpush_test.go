@@ -51,7 +51,25 @@ func TestTestPushCuts(t *testing.T) {
 		if _, err := s.Store.SetDelivery(t.Context(), owner, app.ID, models.FanoutAll, models.TextGeneric, 0); err != nil {
 			t.Fatal(err)
 		}
-		v.Submit(page, "account", "u1", "title", title, "body", long, "act", "preview").Want(200).Has("厂商看到的是", "收到一条新消息").HasNot("会被截断")
+		if _, err := s.Store.RenameApp(t.Context(), owner, app.ID, "another name than the product's"); err != nil {
+			t.Fatal(err)
+		}
+		v.Submit(page, "account", "u1", "title", title, "body", long, "act", "preview").Want(200).Has("厂商看到的是：main-whale / 收到一条新消息").HasNot("会被截断")
 		v.Submit(page, "account", "u1", "title", title, "body", long).Want(303)
+	})
+}
+
+// An account may hold what an address has a meaning for.
+func TestMessageLeadsToItsAccount(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *site) {
+		owner := s.Account("owner")
+		_, apps := s.Product(owner, "Whale", models.PlatformAndroid)
+		s.Store.StartAccepting(nil)
+		t.Cleanup(func() { _ = s.Store.StopAccepting(t.Context()) })
+		r := &ready{site: s, main: owner, app: apps[0], base: appBase(apps[0].ID)}
+		r.phone([]models.RouteInput{{Channel: string(push.Meizu), Environment: models.EnvironmentProduction, Token: apnsToken("cd")}}, models.NotifyOn, "a&b #1+c")
+		v := s.Login(owner)
+		to := v.Submit(r.base+"/test", "account", "a&b #1+c", "title", "t", "body", "b").Want(303).Header.Get("Location")
+		v.Get(to).Want(200).Link(r.base + "/tools?q=a%26b+%231%2Bc")
 	})
 }

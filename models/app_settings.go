@@ -79,8 +79,8 @@ func (t *Tx) resettle(a *App) error {
 	return t.Model(&App{}).Where("id = ?", a.ID).Pluck("service_state", &a.ServiceState).Error
 }
 
-// RenameApp changes the name that pages and generic texts show. Invalid (name);
-// NotFound; Forbidden without PermConfigure.
+// RenameApp changes the app's own name, by which its deletion is confirmed; phones and
+// most pages show the product's. Invalid (name); NotFound; Forbidden without PermConfigure.
 func (s *Store) RenameApp(ctx context.Context, who Actor, id int64, name string) (*App, error) {
 	name, err := label(name, "name", "errors.app.name_missing", MaxAppName)
 	if err != nil {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -17,6 +18,8 @@ type console struct {
 	Deps
 	// samples limits 发送示例请求, per IM app.
 	samples *web.Limiter
+	// self calls Deps.Self.
+	self *http.Client
 }
 
 // signedIn is what a request knows of its user, kept in web.User.Value.

@@ -53,7 +53,7 @@ type Deps struct {
 // NewServer builds the HTTP side of a process: the kit, with what it asks of the
 // console, and every route. Sessions, Decorate and SaveLanguage of o are set here.
 func NewServer(o web.Options, d Deps) (*web.Server, error) {
-	h := &console{Deps: d, samples: web.NewLimiter(2*time.Second, 5, d.Now)}
+	h := &console{Deps: d, samples: web.NewLimiter(2*time.Second, 5, d.Now), self: newSelf()}
 	o.Sessions, o.Decorate, o.SaveLanguage = h, h.decorate, h.saveLanguage
 	s, err := web.New(o)
 	if err != nil {

@@ -308,6 +308,12 @@ func (e *ownError) Error() string {
 	return fmt.Sprintf("handlers: own %s: %d %s", e.route, e.status, e.code)
 }
 
+// newSelf is the client for this process's own listener: a proxy that the environment
+// names is for addresses outside.
+func newSelf() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}}
+}
+
 // own posts JSON, or bytes as they are, to one of this process's machine endpoints, over
 // HTTP and its own listener: what works here works for a phone and for an IM server.
 // route is what errors call it.
@@ -332,7 +338,7 @@ func (h *console) own(ctx context.Context, path, route string, headers map[strin
 	for name, value := range headers {
 		r.Header.Set(name, value)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := h.self.Do(r)
 	if err != nil {
 		return &ownError{route: route, code: "unreachable"} // its text would hold the address
 	}

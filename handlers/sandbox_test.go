@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,14 @@ import (
 	"hongyan/models"
 	"hongyan/push"
 )
+
+// A proxy for addresses outside must not carry the console's calls to itself.
+func TestSelfNeedsNoProxy(t *testing.T) {
+	t.Parallel()
+	if c, ok := newSelf().Transport.(*http.Transport); !ok || c.Proxy != nil {
+		t.Error("calls to the process's own listener go through the environment's proxy")
+	}
+}
 
 // TestSandboxJourney walks from an app without anything to a tapped notification;
 // the worker's part, putting the push into the inbox, is played here.

@@ -269,11 +269,17 @@ type DeletedApp struct {
 	DeletedAt time.Time
 }
 
-// DeletedApps returns apps whose data is still there, the longest deleted first.
-// It is for the worker's purge.
-func (s *Store) DeletedApps(ctx context.Context, limit int) ([]DeletedApp, error) {
+// DeletedApps returns apps whose data is still in d, the longest deleted first. It is
+// for the worker's purge.
+func (s *Store) DeletedApps(ctx context.Context, d *DB, limit int) ([]DeletedApp, error) {
+	var here []string
+	for id, db := range s.byRegion {
+		if db == d {
+			here = append(here, id)
+		}
+	}
 	var apps []App
-	err := s.read(ctx).Where("deleted_at IS NOT NULL AND purged_at IS NULL").Order("deleted_at, id").Limit(limit).Find(&apps).Error
+	err := s.read(ctx).Where(waitsForPurge+" AND region IN ?", here).Order("deleted_at, id").Limit(limit).Find(&apps).Error
 	if err != nil {
 		return nil, fmt.Errorf("models: deleted apps: %w", err)
 	}
@@ -286,6 +292,23 @@ func (s *Store) DeletedApps(ctx context.Context, limit int) ([]DeletedApp, error
 		out = append(out, DeletedApp{Scope: scope, DeletedAt: *apps[i].DeletedAt})
 	}
 	return out, nil
+}
+
+const waitsForPurge = "deleted_at IS NOT NULL AND purged_at IS NULL"
+
+// warnOfStranded logs how many deleted apps cannot be purged because their region was
+// taken out of the configuration.
+func (s *Store) warnOfStranded(ctx context.Context) error {
+	var regions []string
+	for id := range s.byRegion {
+		regions = append(regions, id)
+	}
+	var n int64
+	err := s.read(ctx).Model(&App{}).Where(waitsForPurge+" AND region NOT IN ?", regions).Count(&n).Error
+	if err == nil && n > 0 {
+		s.log.Warn("the data of deleted apps stays, because their regions are not configured any more", "apps", n)
+	}
+	return err
 }
 
 // AppPurged notes that nothing is left of a deleted app but its row, which keeps

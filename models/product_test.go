@@ -135,14 +135,14 @@ func TestAddApp(t *testing.T) {
 		must(t, s.DeleteApp(ctx, w.main, a.ID, "Mac"))
 		_, err = s.AddApp(ctx, w.main, w.product.ID, PlatformMacOS, "")
 		must(t, err) // the platform is free again
-		waiting, err := s.DeletedApps(ctx, 10)
+		waiting, err := s.DeletedApps(ctx, s.DB, 10)
 		must(t, err)
 		if len(waiting) != 1 || waiting[0].Scope.AppID() != a.ID {
 			t.Fatalf("waiting to be purged: %+v", waiting)
 		}
 		must(t, s.AppPurged(ctx, waiting[0].Scope))
 		refused(t, s.AppPurged(ctx, waiting[0].Scope), Conflict, "")
-		if waiting, err = s.DeletedApps(ctx, 10); err != nil || len(waiting) != 0 {
+		if waiting, err = s.DeletedApps(ctx, s.DB, 10); err != nil || len(waiting) != 0 {
 			t.Errorf("after the purge: %+v, %v", waiting, err)
 		}
 	})

@@ -18,12 +18,12 @@ const purgeApps = 100
 // the next run goes on. It finds the apps by itself, so that no job for one can be
 // lost.
 func (s *Store) PurgeApps(ctx context.Context, d *DB) error {
-	apps, err := s.DeletedApps(ctx, purgeApps)
+	apps, err := s.DeletedApps(ctx, d, purgeApps)
 	if err != nil {
 		return err
 	}
 	for _, a := range apps {
-		if a.Scope.db != d || s.Now().Sub(a.DeletedAt) < purgeAfter {
+		if s.Now().Sub(a.DeletedAt) < purgeAfter {
 			continue
 		}
 		for more := true; more; {
@@ -31,7 +31,7 @@ func (s *Store) PurgeApps(ctx context.Context, d *DB) error {
 				return fmt.Errorf("models: purge: %w", err)
 			}
 		}
-		if err := s.AppPurged(ctx, a.Scope); err != nil {
+		if err := s.AppPurged(ctx, a.Scope); err != nil && KindOf(err) != Conflict { // another process was as fast
 			return err
 		}
 	}

@@ -1,9 +1,12 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -208,6 +211,33 @@ func TestPurge(t *testing.T) {
 			t.Errorf("%d apps marked as purged", n)
 		}
 	})
+}
+
+// Deleted apps of regions that are not configured any more, however many and however
+// long deleted, do not keep the others from being purged; the log says that they wait.
+func TestPurgeWithStrangeRegions(t *testing.T) {
+	for _, engine := range []Dialect{SQLite, Postgres} {
+		t.Run(string(engine), func(t *testing.T) {
+			var log bytes.Buffer
+			c := newTestClock()
+			s := openTestStore(t, Options{Database: testDSN(t, engine), Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			f, ctx := seed(t, s, nil), context.Background()
+			exec(t, s.DB, "UPDATE apps SET deleted_at = ?", s.Now())
+			for i := range int64(purgeApps + 1) {
+				exec(t, s.DB, `INSERT INTO apps (id, account_id, product_id, region, platform, name, access_key_hash, access_key, secret_key, created_at, updated_at, deleted_at)
+					VALUES (?, 1, ?, 'gone', 'ios', 'app', ?, ?, ?, ?, ?, ?)`, 1700000001+i, f.app.appID, []byte{1}, []byte{1}, []byte{1}, s.Now(), s.Now(), s.Now().Add(-time.Hour))
+			}
+			c.Advance(purgeAfter)
+			must(t, s.PurgeApps(ctx, s.DB))
+			if n := count(t, s.DB, "apps WHERE purged_at IS NOT NULL AND id = ?", f.app.appID); n != 1 || count(t, s.DB, "apps WHERE purged_at IS NOT NULL") != 1 {
+				t.Error("the app of a region that is configured was not purged, or others were")
+			}
+			must(t, s.SweepControl(ctx))
+			if !strings.Contains(log.String(), fmt.Sprint("apps=", purgeApps+1)) {
+				t.Errorf("the log says nothing of those that wait:\n%s", &log)
+			}
+		})
+	}
 }
 
 func TestPurgeInSmallSteps(t *testing.T) {

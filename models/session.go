@@ -180,7 +180,7 @@ func (t *Tx) endSessions(userID, keep int64) error {
 // SweepControl deletes what has run out in the control plane: sessions, counts of
 // wrong passwords, setup tokens. The worker calls it now and then.
 func (s *Store) SweepControl(ctx context.Context) error {
-	return failed("sweep", s.write(ctx, func(t *Tx) error {
+	err := s.write(ctx, func(t *Tx) error {
 		now := t.now()
 		if err := t.Where("expires_at <= ? OR (NOT stay AND last_seen_at <= ?)", now, now.Add(-SessionIdle)).Delete(&Session{}).Error; err != nil {
 			return err
@@ -196,5 +196,9 @@ func (s *Store) SweepControl(ctx context.Context) error {
 		}
 		return t.Model(&IMApp{}).Where("prev_expires_at <= ?", now).
 			UpdateColumns(map[string]any{"prev_hash": nil, "prev_expires_at": nil}).Error
-	}))
+	})
+	if err == nil {
+		err = s.warnOfStranded(ctx)
+	}
+	return failed("sweep", err)
 }

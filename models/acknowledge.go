@@ -3,12 +3,9 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
-
-// maxAcknowledgers bounds how many IM apps an acknowledgement is looked for in that
-// names none.
-const maxAcknowledgers = 100
 
 // Acknowledge takes an IM server's word, through its own protocol, that its message
 // with this id arrived at the phone, and returns how many deliveries that told
@@ -88,12 +85,15 @@ func (a AppScope) acknowledgeLater(ctx context.Context, ids []string, at time.Ti
 	return n, wrapNil("models: acknowledge", err)
 }
 
-// AcknowledgeNamed is Acknowledge for an acknowledgement that names no server: among
-// the IM apps of the bridge that have registered a name and may be used by the caller.
-// The id is the server's own and random.
+// AcknowledgeNamed is Acknowledge for an acknowledgement that names no server: of the
+// IM apps of the bridge that have registered a name, those that sent a message with
+// this id and may be used by the caller. The id is the server's own and random.
 func (s *Store) AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time, may func(Ingest) bool) (int, error) {
-	var ids []int64
-	err := s.read(ctx).Raw("SELECT DISTINCT im_app_id FROM im_app_names WHERE bridge = ? ORDER BY im_app_id LIMIT ?", bridge, maxAcknowledgers).Scan(&ids).Error
+	sourceID = shortID(cleanText(sourceID), MaxSourceID)
+	if sourceID == "" {
+		return 0, nil
+	}
+	ids, err := s.namedSenders(ctx, bridge, sourceID)
 	if err != nil {
 		return 0, fmt.Errorf("models: acknowledge: %w", err)
 	}
@@ -115,4 +115,46 @@ func (s *Store) AcknowledgeNamed(ctx context.Context, bridge, sourceID string, a
 		}
 	}
 	return fresh, nil
+}
+
+// namedSenders returns the IM apps that a message with this id came from lately, among
+// those of the bridge that have registered a name: one look into each database,
+// however many there are.
+func (s *Store) namedSenders(ctx context.Context, bridge, sourceID string) (ids []int64, err error) {
+	type pair struct{ AppID, IMAppID int64 }
+	var named []struct {
+		AppID, IMAppID int64
+		Region         string
+	}
+	err = s.read(ctx).Raw(`SELECT DISTINCT z.app_id, z.im_app_id, p.region FROM im_app_names n
+		JOIN authorizations z ON z.im_app_id = n.im_app_id AND z.released_at IS NULL
+		JOIN apps p ON p.id = z.app_id AND p.deleted_at IS NULL WHERE n.bridge = ?`, bridge).Scan(&named).Error
+	if err != nil {
+		return nil, err
+	}
+	apps := map[*DB][]int64{}
+	living := make(map[pair]bool, len(named))
+	for _, n := range named {
+		if d := s.byRegion[n.Region]; d != nil {
+			apps[d] = append(apps[d], n.AppID)
+			living[pair{n.AppID, n.IMAppID}] = true
+		}
+	}
+	for d, of := range apps {
+		for part := range slices.Chunk(of, liteKeys) {
+			var found []pair
+			err := d.read(ctx).Raw("SELECT DISTINCT app_id, im_app_id FROM messages WHERE app_id IN ? AND source_id = ? AND id >= ?",
+				part, sourceID, idBound(s.Now().Add(-earlyLife))).Scan(&found).Error
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range found {
+				if living[f] {
+					ids = append(ids, f.IMAppID)
+				}
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }

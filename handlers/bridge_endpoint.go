@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // endpointPath is where the devices' own endpoints are: /up/{endpoint}.
@@ -149,7 +150,7 @@ func passBytes(c *models.Content, body []byte, encoding string) {
 	fields := map[string]json.RawMessage{}
 	fields["up"], _ = json.Marshal(base64.StdEncoding.EncodeToString(body)) // a string always marshals
 	if encoding != "" {
-		fields["up_encoding"], _ = json.Marshal(cutBytes(encoding, maxWordBytes))
+		fields["up_encoding"], _ = json.Marshal(push.CutBytes(encoding, maxWordBytes))
 	}
 	passOn(c, fields, "up_encoding", "up")
 	if _, fits := c.Data["up"]; !fits {

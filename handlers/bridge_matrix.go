@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // Limits of the Push Gateway API.
@@ -288,7 +289,7 @@ func (d *matrixDevice) apply(m *models.Incoming) {
 		_ = sound.UnmarshalJSON(raw)
 	}
 	if sound != "none" {
-		m.Content.Sound = cutBytes(oneLine(string(sound)), maxWordBytes)
+		m.Content.Sound = push.CutBytes(oneLine(string(sound)), maxWordBytes)
 	}
 	data := map[string]any{}
 	for k, v := range m.Content.Data {

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // Paths that a Mattermost server puts after its PushNotificationServer, and what the
@@ -147,12 +148,12 @@ func (p *mattermostPush) message(language string) (models.Incoming, bool) {
 	}
 	c.Sound = defaultSound
 	if p.Sound != "" {
-		c.Sound = cutBytes(oneLine(string(p.Sound)), maxWordBytes)
+		c.Sound = push.CutBytes(oneLine(string(p.Sound)), maxWordBytes)
 	}
 	if c.Sound == "none" {
 		c.Sound = ""
 	}
-	c.Category, c.ThreadID = cutBytes(oneLine(string(p.Category)), maxWordBytes), m.Conversation
+	c.Category, c.ThreadID = push.CutBytes(oneLine(string(p.Category)), maxWordBytes), m.Conversation
 	fitContent(c)
 	return m, true
 }

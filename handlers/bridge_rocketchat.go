@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // rocketChatGateway is a Rocket.Chat push gateway. A workspace posts one notification
@@ -150,7 +151,7 @@ func (o *rocketChatOptions) message(language string) models.Incoming {
 		group = ""
 	}
 	c.Speaker = speaker(name, group)
-	c.Sound = cutBytes(oneLine(string(o.Sound)), maxWordBytes)
+	c.Sound = push.CutBytes(oneLine(string(o.Sound)), maxWordBytes)
 	if c.Sound == "none" {
 		c.Sound = ""
 	}
@@ -158,7 +159,7 @@ func (o *rocketChatOptions) message(language string) models.Incoming {
 		Category looseText `json:"category"`
 	}
 	_ = json.Unmarshal(o.APN, &apn)
-	c.Category = cutBytes(oneLine(string(apn.Category)), maxWordBytes)
+	c.Category = push.CutBytes(oneLine(string(apn.Category)), maxWordBytes)
 	// The app reads its payload as JSON in a text.
 	fields := map[string]json.RawMessage{"notId": o.NotID}
 	maps.Copy(fields, o.others)

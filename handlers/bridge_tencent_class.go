@@ -38,7 +38,7 @@ func timClasses(android jsonFields) map[string]map[string]string {
 		if value == "" && android.has(c.name) {
 			value = string(android[c.name])
 		}
-		if value = cutBytes(oneLine(value), maxWordBytes); value == "" || value == `""` {
+		if value = push.CutBytes(oneLine(value), maxWordBytes); value == "" || value == `""` {
 			continue
 		}
 		if out == nil {

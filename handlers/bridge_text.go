@@ -84,12 +84,3 @@ const (
 	maxNameRunes     = 128
 	maxNicknameRunes = models.MaxTitleRunes/2 - 2
 )
-
-// cutBytes shortens s to whole runes of at most limit bytes.
-func cutBytes(s string, limit int) string {
-	for len(s) > limit {
-		_, n := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-n]
-	}
-	return s
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"hongyan/models"
+	"hongyan/push"
 )
 
 // zulipBase is where a Zulip server's calls stand. It resolves the path against its
@@ -222,7 +223,7 @@ func zulipText(c *models.Content, p *zulipPayload, a *zulipAPNs, language string
 	}
 	c.Sound = defaultSound
 	if a.Sound != "" {
-		c.Sound = cutBytes(oneLine(string(a.Sound)), maxWordBytes)
+		c.Sound = push.CutBytes(oneLine(string(a.Sound)), maxWordBytes)
 	}
 	fitContent(c)
 }

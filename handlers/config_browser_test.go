@@ -74,7 +74,9 @@ func TestConfigInTheBrowser(t *testing.T) {
 	t.Cleanup(srv.Close)
 	b := browser.New(t, "zh-CN")
 	b.Open(srv.URL + "/login")
-	b.Do(chromedp.SendKeys(chromedp.CSS("#f-name"), owner.Name), chromedp.SendKeys(chromedp.CSS("#f-password"), testPassword), chromedp.Click(chromedp.CSS("button.btn-primary")))
+	b.Type("#f-name", owner.Name)
+	b.Type("#f-password", testPassword)
+	b.Do(chromedp.Click(chromedp.CSS("button.btn-primary")))
 	b.Wait(`location.pathname !== "/login"`)
 	for _, look := range []struct {
 		name, lang, theme string
@@ -117,7 +119,9 @@ func TestConfigScript(t *testing.T) {
 	t.Cleanup(srv.Close)
 	b := browser.New(t, "zh-CN")
 	b.Open(srv.URL + "/login?next=%2Fauthorizations%3Fview%3Dim")
-	b.Do(chromedp.SendKeys(chromedp.CSS("#f-name"), owner.Name), chromedp.SendKeys(chromedp.CSS("#f-password"), testPassword), chromedp.Click(chromedp.CSS("button.btn-primary")))
+	b.Type("#f-name", owner.Name)
+	b.Type("#f-password", testPassword)
+	b.Do(chromedp.Click(chromedp.CSS("button.btn-primary")))
 	b.Wait(`document.querySelector("dialog:modal")?.textContent.includes("知道了")`)
 	b.Do(chromedp.Click(chromedp.CSS("dialog .btn-primary")))
 	b.Wait(`document.querySelector("dialog") === null && location.search === "?view=im"`)
@@ -136,6 +140,7 @@ func TestConfigScript(t *testing.T) {
 	b.Open(srv.URL + "/im-apps")
 	b.Do(chromedp.Click(chromedp.CSS(`.page-head a[data-dialog]`)))
 	b.Wait(`document.querySelector("dialog:modal") !== null`)
-	b.Do(chromedp.SendKeys(chromedp.CSS("dialog #f-name"), "Second"), chromedp.Click(chromedp.CSS(`dialog .dialog-foot .btn-primary`)))
+	b.Type("dialog #f-name", "Second")
+	b.Do(chromedp.Click(chromedp.CSS(`dialog .dialog-foot .btn-primary`)))
 	b.Wait(`document.querySelector(".codebox button[data-copy*='/im/']") !== null`)
 }

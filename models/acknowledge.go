@@ -12,7 +12,7 @@ import (
 // something new about. One that comes before the send is recorded waits for it, as
 // vendors' receipts do.
 func (s *Store) Acknowledge(ctx context.Context, in Ingest, sourceID string, at time.Time) (int, error) {
-	sourceID = shortID(cleanText(sourceID), MaxSourceID)
+	sourceID = shortID(storable(sourceID), MaxSourceID)
 	if sourceID == "" {
 		return 0, nil
 	}
@@ -98,7 +98,7 @@ func (a AppScope) acknowledgeLater(ctx context.Context, ids []string, at time.Ti
 // IM apps of the bridge that have registered a name, those that sent a message with
 // this id and may be used by the caller. The id is the server's own and random.
 func (s *Store) AcknowledgeNamed(ctx context.Context, bridge, sourceID string, at time.Time, may func(Ingest) bool) (int, error) {
-	sourceID = shortID(cleanText(sourceID), MaxSourceID)
+	sourceID = shortID(storable(sourceID), MaxSourceID)
 	if sourceID == "" {
 		return 0, nil
 	}

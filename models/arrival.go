@@ -142,10 +142,10 @@ func (s *Store) AddArrival(t *Trace, a Arrival, content string) error {
 		return err
 	}
 	a.ID, a.IMAppID, a.Kind, a.Sample, a.Code = ids[0].String(), t.IMAppID, t.Kind, t.Sample, t.Code
-	a.Address, a.Shape = cutBytes(a.Address, 64), cutBytes(a.Shape, MaxShape)
+	a.Address, a.Shape = firstBytes(a.Address, 64), firstBytes(a.Shape, MaxShape)
 	a.Content, a.ContentUntil = []byte{}, nil
 	if content != "" && !t.ContentUntil.IsZero() {
-		if a.Content, err = s.seal([]byte(cutBytes(content, MaxShape)), arrivalPlace(a.ID)); err != nil {
+		if a.Content, err = s.seal([]byte(firstBytes(content, MaxShape)), arrivalPlace(a.ID)); err != nil {
 			return err
 		}
 		until := t.ContentUntil
@@ -288,7 +288,7 @@ func (s *Store) ArrivalByID(ctx context.Context, who Actor, imAppID int64, id st
 		return nil, err
 	}
 	var a Arrival
-	err := s.read(ctx).Omit("content").Where("im_app_id = ? AND id = ?", imAppID, cleanText(id)).Take(&a).Error
+	err := s.read(ctx).Omit("content").Where("im_app_id = ? AND id = ?", imAppID, storable(id)).Take(&a).Error
 	if err != nil {
 		return nil, failed("arrival", found(err, ""))
 	}
@@ -309,7 +309,7 @@ func (s *Store) ArrivalContent(ctx context.Context, who Actor, imAppID int64, id
 			return err
 		}
 		var a Arrival
-		err = t.Where("im_app_id = ? AND id = ? AND content_until > ?", imAppID, cleanText(id), t.now()).Take(&a).Error
+		err = t.Where("im_app_id = ? AND id = ? AND content_until > ?", imAppID, storable(id), t.now()).Take(&a).Error
 		if err != nil {
 			return found(err, "")
 		}

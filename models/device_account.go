@@ -125,7 +125,7 @@ func (b *Binding) check(i int) error {
 	switch {
 	case n < MinAccountRunes || n > MaxAccountRunes:
 		return invalid(field("account"), "account_length", map[string]any{"Min": MinAccountRunes, "Max": MaxAccountRunes})
-	case b.Account != cleanText(b.Account):
+	case b.Account != storable(b.Account):
 		return invalid(field("account"), "malformed", nil)
 	case b.Type < 0 || b.Type > MaxAccountType:
 		return invalid(field("type"), "malformed", nil)
@@ -164,7 +164,7 @@ func (s *Store) Unbind(ctx context.Context, dev DeviceScope, bindings []Binding)
 			return t.Delete(&DeviceAccount{}, "device_id = ?", dev.deviceID).Error
 		}
 		for _, b := range bindings {
-			if err := t.Delete(&DeviceAccount{}, "device_id = ? AND account_type = ? AND account = ?", dev.deviceID, b.Type, cleanText(b.Account)).Error; err != nil {
+			if err := t.Delete(&DeviceAccount{}, "device_id = ? AND account_type = ? AND account = ?", dev.deviceID, b.Type, storable(b.Account)).Error; err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,7 @@ const purgeChunk = 500
 // failure. What is still waiting to be sent finds no device and ends at its next
 // turn. The latest requests of the IM app go too, because they name users. It returns how many messages and devices are gone.
 func (s *Store) DeleteUserData(ctx context.Context, app AppScope, account string) (messages, devices int, err error) {
-	account = cleanText(account)
+	account = storable(account)
 	d := app.db
 	// First, while it is known which tokens are his.
 	if err := s.forgetIMUser(ctx, app, account); err != nil {

@@ -21,7 +21,7 @@ const maxFound = 100
 // FindDevices is the 排查工具: devices of the app by device account, by device
 // token or by vendor token, whichever matches, at most 100, newest first.
 func (s *Store) FindDevices(ctx context.Context, app AppScope, query string) ([]DeviceInfo, error) {
-	query = strings.TrimSpace(cleanText(query))
+	query = strings.TrimSpace(storable(query))
 	if query == "" || len(query) > MaxVendorTokenBytes {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (s *Store) AccountDevices(ctx context.Context, app AppScope, accountType in
 	err := app.db.read(ctx).Raw(`SELECT a.device_id FROM device_accounts a JOIN devices d ON d.id = a.device_id
 		WHERE a.app_id = ? AND a.account = ? AND a.account_type = ?
 		ORDER BY CASE WHEN d.retired_at IS NULL THEN 0 ELSE 1 END, a.bound_at DESC, a.device_id DESC LIMIT ?`,
-		app.appID, cleanText(account), accountType, maxFound).Scan(&ids).Error
+		app.appID, storable(account), accountType, maxFound).Scan(&ids).Error
 	if err != nil {
 		return nil, fmt.Errorf("models: account devices: %w", err)
 	}

@@ -140,7 +140,7 @@ func (s *Store) AuthDevice(ctx context.Context, app AppScope, token string, secr
 
 func authDevice(g *gorm.DB, appID int64, token, secret string) (*Device, error) {
 	var d Device
-	err := g.Take(&d, "app_id = ? AND token = ?", appID, cleanText(token)).Error
+	err := g.Take(&d, "app_id = ? AND token = ?", appID, storable(token)).Error
 	if err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (r *Registration) words() []word {
 // check refuses what is too long or malformed and cleans the rest.
 func (r *Registration) check() error {
 	for _, f := range r.words() {
-		*f.value = strings.TrimSpace(cleanText(*f.value))
+		*f.value = strings.TrimSpace(storable(*f.value))
 		if utf8.RuneCountInString(*f.value) > maxDeviceWordRunes {
 			return invalid(f.name, "too_long", map[string]any{"Max": maxDeviceWordRunes})
 		}
@@ -258,13 +258,13 @@ func (r *RouteInput) check(i int) error {
 		return invalid(field("environment"), "malformed", nil)
 	case len(r.PackageName) > maxPackageBytes:
 		return invalid(field("package_name"), "too_long", map[string]any{"Max": maxPackageBytes})
-	case r.PackageName != cleanText(r.PackageName):
+	case r.PackageName != storable(r.PackageName):
 		return invalid(field("package_name"), "malformed", nil)
 	case r.Token == "":
 		return invalid(field("token"), "required", nil)
 	case long:
 		return invalid(field("token"), "too_long", map[string]any{"Max": MaxVendorTokenBytes})
-	case r.Token != cleanText(r.Token):
+	case r.Token != storable(r.Token):
 		return invalid(field("token"), "malformed", nil)
 	}
 	return nil

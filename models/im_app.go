@@ -99,7 +99,7 @@ func checkAllowIPs(text string) (string, error) {
 	for _, p := range parts {
 		line, ok := allowLine(p)
 		if !ok {
-			return "", invalid("allow_ips", "errors.im_app.allow_ips", map[string]any{"Value": cutRunes(p, 50)})
+			return "", invalid("allow_ips", "errors.im_app.allow_ips", map[string]any{"Value": firstRunes(p, 50)})
 		}
 		if !slices.Contains(out, line) {
 			out = append(out, line)

@@ -14,7 +14,7 @@ func entries(text string) []string {
 func checkIMNames(text string) (string, error) {
 	var out []string
 	for _, name := range entries(text) {
-		if len(name) > MaxIMName || cleanText(name) != name {
+		if len(name) > MaxIMName || storable(name) != name {
 			return "", invalid("names", "errors.im_app.names_long", map[string]any{"Max": MaxIMName})
 		}
 		if !slices.Contains(out, name) {
@@ -43,7 +43,7 @@ func (t *Tx) setIMAppNames(m *IMApp) error {
 		}
 		if r.RowsAffected == 0 {
 			e := conflictField("names", "errors.im_app.names_taken")
-			e.Data = map[string]any{"Value": cutRunes(name, 50)}
+			e.Data = map[string]any{"Value": firstRunes(name, 50)}
 			return e
 		}
 	}

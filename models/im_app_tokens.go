@@ -20,9 +20,9 @@ type UserToken struct {
 
 func (t UserToken) check(account string) error {
 	switch {
-	case account == "" || utf8.RuneCountInString(account) > MaxAccountRunes || cleanText(account) != account:
+	case account == "" || utf8.RuneCountInString(account) > MaxAccountRunes || storable(account) != account:
 		return invalid("account", "message_account_long", map[string]any{"Max": MaxAccountRunes})
-	case t.Token == "" || len(t.Token) > maxUserTokenBytes || cleanText(t.Token) != t.Token:
+	case t.Token == "" || len(t.Token) > maxUserTokenBytes || storable(t.Token) != t.Token:
 		return invalid("token", "too_long", map[string]any{"Max": maxUserTokenBytes})
 	}
 	return nil

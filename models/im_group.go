@@ -68,7 +68,7 @@ func (groupMember) TableName() string { return "im_group_members" }
 func cleanAll(ids []string) []string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
-		out[i] = cleanText(id)
+		out[i] = storable(id)
 	}
 	return out
 }
@@ -80,7 +80,7 @@ func (s *Store) GroupMembers(ctx context.Context, in Ingest, group string, limit
 	err = s.read(ctx).Raw(`SELECT m.account, COALESCE(p.platform, '') AS platform, COALESCE(p.state, 0) AS state, COALESCE(p.at, 0) AS at, COALESCE(p.seen, 0) AS seen
 		FROM (SELECT account FROM im_group_members WHERE im_app_id = ? AND group_id = ? ORDER BY account LIMIT ?) m
 		LEFT JOIN im_presence p ON p.im_app_id = ? AND p.account = m.account
-		ORDER BY m.account, p.platform`, in.imAppID, cleanText(group), limit, in.imAppID).Scan(&rows).Error
+		ORDER BY m.account, p.platform`, in.imAppID, storable(group), limit, in.imAppID).Scan(&rows).Error
 	if err != nil {
 		return nil, nil, fmt.Errorf("models: group: %w", err)
 	}

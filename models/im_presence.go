@@ -177,7 +177,7 @@ func (s *Store) PresenceOf(ctx context.Context, in Ingest, accounts []string) (m
 	for part := range slices.Chunk(accounts, liteKeys) {
 		args := []any{in.imAppID}
 		for _, a := range part {
-			args = append(args, cleanText(a))
+			args = append(args, storable(a))
 		}
 		var rows []presenceRow
 		err := s.read(ctx).Raw(`SELECT account, platform, state, at, seen FROM im_presence WHERE im_app_id = ? AND account IN (`+
@@ -205,5 +205,5 @@ func (r presenceRow) presence() Presence {
 
 // storableID reports whether an id can be kept as it is.
 func storableID(id string, runes int) bool {
-	return id != "" && cleanText(id) == id && utf8.RuneCountInString(id) <= runes
+	return id != "" && storable(id) == id && utf8.RuneCountInString(id) <= runes
 }

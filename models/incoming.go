@@ -67,23 +67,23 @@ func (m Incoming) clean(now time.Time) Incoming {
 	if m.Kind == "" {
 		m.Kind = KindAlert
 	}
-	m.SourceID = shortID(cleanText(m.SourceID), MaxSourceID)
-	m.Account = cleanText(m.Account)
-	m.Sender = cutRunes(m.Sender, maxSenderRunes)
-	m.Conversation = cutRunes(m.Conversation, maxSenderRunes)
+	m.SourceID = shortID(storable(m.SourceID), MaxSourceID)
+	m.Account = storable(m.Account)
+	m.Sender = firstRunes(m.Sender, maxSenderRunes)
+	m.Conversation = firstRunes(m.Conversation, maxSenderRunes)
 	if m.IOS != nil { // a copy, because other messages of the request share it
-		m.IOS = &Variant{Title: cutRunes(m.IOS.Title, MaxTitleRunes), Sound: cutBytes(m.IOS.Sound, maxWordBytes)}
+		m.IOS = &Variant{Title: firstRunes(m.IOS.Title, MaxTitleRunes), Sound: firstBytes(m.IOS.Sound, maxWordBytes)}
 	}
 	c := &m.Content
-	c.Title = cutRunes(c.Title, MaxTitleRunes)
-	c.Subtitle = cutRunes(c.Subtitle, MaxTitleRunes)
-	c.Speaker = cutRunes(c.Speaker, MaxTitleRunes)
-	c.Body = cutRunes(c.Body, MaxBodyRunes)
-	c.Sound = cutBytes(c.Sound, maxWordBytes)
-	c.ThreadID = cutBytes(c.ThreadID, maxWordBytes)
-	c.Category = cutBytes(c.Category, maxWordBytes)
-	c.InterruptionLevel = cutBytes(c.InterruptionLevel, maxWordBytes)
-	c.CollapseKey = shortID(cleanText(c.CollapseKey), maxCollapse)
+	c.Title = firstRunes(c.Title, MaxTitleRunes)
+	c.Subtitle = firstRunes(c.Subtitle, MaxTitleRunes)
+	c.Speaker = firstRunes(c.Speaker, MaxTitleRunes)
+	c.Body = firstRunes(c.Body, MaxBodyRunes)
+	c.Sound = firstBytes(c.Sound, maxWordBytes)
+	c.ThreadID = firstBytes(c.ThreadID, maxWordBytes)
+	c.Category = firstBytes(c.Category, maxWordBytes)
+	c.InterruptionLevel = firstBytes(c.InterruptionLevel, maxWordBytes)
+	c.CollapseKey = shortID(storable(c.CollapseKey), maxCollapse)
 	if last := now.Add(MaxLife); m.ExpiresAt.After(last) {
 		m.ExpiresAt = last
 	}
@@ -94,8 +94,8 @@ func (m Incoming) clean(now time.Time) Incoming {
 	return m
 }
 
-// cleanText returns s as valid UTF-8 without NUL.
-func cleanText(s string) string {
+// storable returns s as valid UTF-8 without NUL.
+func storable(s string) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
@@ -105,9 +105,9 @@ func cleanText(s string) string {
 	return s
 }
 
-// cutRunes cleans s and keeps its first n runes.
-func cutRunes(s string, n int) string {
-	s = cleanText(s)
+// firstRunes makes s storable and keeps its first n runes.
+func firstRunes(s string, n int) string {
+	s = storable(s)
 	if len(s) <= n {
 		return s
 	}
@@ -120,9 +120,9 @@ func cutRunes(s string, n int) string {
 	return s
 }
 
-// cutBytes cleans s and keeps at most n bytes of whole runes.
-func cutBytes(s string, n int) string {
-	s = cleanText(s)
+// firstBytes makes s storable and keeps at most n bytes of whole runes.
+func firstBytes(s string, n int) string {
+	s = storable(s)
 	if len(s) <= n {
 		return s
 	}

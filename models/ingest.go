@@ -112,7 +112,7 @@ func (s *Store) IngestBySecret(ctx context.Context, secret string) (Ingest, erro
 // IngestByName finds the IM app of a bridge that has this app or server id among its
 // names, for protocols whose address holds no secret. NotFound when there is none.
 func (s *Store) IngestByName(ctx context.Context, bridge, name string) (Ingest, error) {
-	if name == "" || len(name) > MaxIMName || cleanText(name) != name {
+	if name == "" || len(name) > MaxIMName || storable(name) != name {
 		return Ingest{}, notFound("im_app")
 	}
 	hash := sha256.Sum256([]byte(bridge + "\x00" + name))

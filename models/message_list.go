@@ -93,7 +93,7 @@ func (f *RecordFilter) clean() error {
 	if f.Before != "" && f.After != "" {
 		return invalid("before", "malformed", nil)
 	}
-	f.Account, f.SourceID = cleanText(f.Account), cleanText(f.SourceID)
+	f.Account, f.SourceID = storable(f.Account), storable(f.SourceID)
 	return nil
 }
 

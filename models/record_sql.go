@@ -80,7 +80,7 @@ func (t *Tx) upsertDeliveries(ctx context.Context, ds []*Delivery) error {
 	}
 	for _, d := range ds {
 		// A vendor's words are anybody's words.
-		d.Code, d.Detail, d.VendorID = cutRunes(d.Code, detailRunes), cutRunes(d.Detail, detailRunes), cutRunes(d.VendorID, detailRunes)
+		d.Code, d.Detail, d.VendorID = firstRunes(d.Code, detailRunes), firstRunes(d.Detail, detailRunes), firstRunes(d.VendorID, detailRunes)
 	}
 	if t.pgx != nil {
 		return t.upsertDeliveriesPostgres(ctx, ds)
@@ -120,7 +120,7 @@ func (t *Tx) insertAttempts(ctx context.Context, as []*Attempt) error {
 		return nil
 	}
 	for _, a := range as {
-		a.Code, a.Detail = cutRunes(a.Code, detailRunes), cutRunes(a.Detail, detailRunes)
+		a.Code, a.Detail = firstRunes(a.Code, detailRunes), firstRunes(a.Detail, detailRunes)
 	}
 	if t.pgx == nil {
 		st := t.lite(ctx, liteInsertAttempt)

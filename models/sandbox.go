@@ -82,7 +82,7 @@ type sandboxWrite struct {
 // whose oldest pushes leave it. It answers after the commit.
 func (s *Store) AddSandboxPush(ctx context.Context, r *SandboxRoute, p SandboxPush) error {
 	p.ID, p.AppID, p.DeviceID, p.At = 0, r.AppID, r.DeviceID, p.At.UTC().Truncate(time.Microsecond)
-	p.VendorID, p.Reason = cutBytes(p.VendorID, maxWordBytes), cutBytes(p.Reason, maxWordBytes)
+	p.VendorID, p.Reason = firstBytes(p.VendorID, maxWordBytes), firstBytes(p.Reason, maxWordBytes)
 	w := &sandboxWrite{push: p, done: make(chan struct{})}
 	in := &s.intake.inbox
 	in.mu.Lock()

@@ -54,7 +54,7 @@ func (t *Tx) startSession(userID int64, in Login) (string, error) {
 	}
 	now := t.now()
 	row := Session{
-		UserID: userID, TokenHash: hash, IP: in.IP, UserAgent: cutBytes(in.UserAgent, maxAgent), Stay: in.Stay,
+		UserID: userID, TokenHash: hash, IP: in.IP, UserAgent: firstBytes(in.UserAgent, maxAgent), Stay: in.Stay,
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(SessionLife),
 	}
 	if err := t.Create(&row).Error; err != nil {

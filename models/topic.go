@@ -184,7 +184,7 @@ func (t *Tx) countOnce(known map[int64]int, id int64, where string, limit int) e
 // EachSubscriber hands fn the living devices that the IM app's server subscribed to a
 // topic, at most limit at a time, until all were handed over or fn fails.
 func (s *Store) EachSubscriber(ctx context.Context, in Ingest, topic string, limit int, fn func([]DeviceAt) error) error {
-	topic = cleanText(topic)
+	topic = storable(topic)
 	for _, target := range in.targets {
 		for after := int64(0); ; {
 			var rows []DeviceAt

@@ -97,7 +97,7 @@ func (t *Tx) vendorNotes(from Reporter, list []VendorReceipt) error {
 			continue
 		}
 		err = t.Exec(`INSERT INTO vendor_notes (message_id, device_id, app_id, event, code, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			v.MessageID, v.DeviceID, from.scope.appID, cutRunes(v.Event, 32), cutRunes(v.Code, 64), v.At).Error
+			v.MessageID, v.DeviceID, from.scope.appID, firstRunes(v.Event, 32), firstRunes(v.Code, 64), v.At).Error
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (t *Tx) vendorNote(from Reporter, v *VendorReceipt) error {
 		return t.notifyOff(from.scope.appID, v.DeviceID, v.At)
 	case EventUninstalled:
 		q := "UPDATE routes SET retired_at = ?, retired_code = ? WHERE app_id = ? AND channel = ? AND device_id = ? AND retired_at IS NULL AND registered_at <= ?"
-		args := []any{t.now(), cutRunes(RetiredReceipt+v.Code, 64), from.scope.appID, from.Channel, v.DeviceID, v.At}
+		args := []any{t.now(), firstRunes(RetiredReceipt+v.Code, 64), from.scope.appID, from.Channel, v.DeviceID, v.At}
 		if v.Token != "" {
 			sum := sha256.Sum256([]byte(canonicalToken(from.Channel, v.Token)))
 			q, args = q+" AND token_hash = ?", append(args, sum[:])

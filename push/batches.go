@@ -62,11 +62,7 @@ func BadgeKey(m *Message, t *Target, most int) int {
 // format: empty, longer than most bytes, or not of visible ASCII, which no vendor's
 // token is. nil means it can be sent.
 func OpaqueToken(token string, most int) *Result {
-	bad := token == "" || len(token) > most
-	for i := 0; i < len(token) && !bad; i++ {
-		bad = token[i] <= ' ' || token[i] > '~'
-	}
-	if !bad {
+	if token != "" && len(token) <= most && Visible(token) {
 		return nil
 	}
 	return &Result{Outcome: BadTarget, Code: CodeBadToken, Text: "the device token is not in the vendor's format"}

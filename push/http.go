@@ -176,6 +176,19 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
+// WaitFor is a Result's RetryAfter: what the vendor said, and at least until midnight in
+// China where it is a used-up day that the outcome waits for; 0 for one that is final.
+func (r Reply) WaitFor(o Outcome, midnight bool, now time.Time) time.Duration {
+	switch {
+	case o != Throttled && o != Retry:
+		return 0
+	case midnight:
+		// Whatever the header says, the day's quota is no larger before.
+		return max(r.Wait, UntilMidnight(now))
+	}
+	return r.Wait
+}
+
 // ByStatus is the Result of an answer that the vendor's own format does not explain,
 // such as a proxy's page: only what the status says beyond doubt is believed.
 func ByStatus(r Reply) Result {

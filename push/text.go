@@ -163,3 +163,25 @@ func jsonLen(r rune) int {
 	}
 	return utf8.RuneLen(r)
 }
+
+// Visible reports whether s is of visible ASCII alone, as ids and tokens are.
+func Visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// maxVendorID is how many bytes of a vendor's message id are kept.
+const maxVendorID = 200
+
+// SaneID returns a message id that a vendor gave, "" for one that is longer than any
+// vendor's or not of visible ASCII.
+func SaneID(id string) string {
+	if len(id) > maxVendorID || !Visible(id) {
+		return ""
+	}
+	return id
+}

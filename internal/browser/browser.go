@@ -114,6 +114,13 @@ func (b *Browser) Do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// Type presses the keys of a text in a field. chromedp.SendKeys reads the field's
+// attributes beside the goroutine that writes them (v0.23), to tell upload fields.
+func (b *Browser) Type(field chromedp.CSS, text string) {
+	b.t.Helper()
+	b.Do(chromedp.Focus(field, chromedp.NodeVisible), chromedp.KeyEvent(text))
+}
+
 // Open loads an address.
 func (b *Browser) Open(address string) {
 	b.t.Helper()

@@ -183,7 +183,8 @@ func (w *walker) write(name, text string) {
 	if !w.is(`document.querySelector(` + quoted(string(field)) + `)`) {
 		w.t.Fatalf("%s has no field %s; it says: %.1500s", w.path(), name, w.text())
 	}
-	w.Do(chromedp.Clear(field), chromedp.SendKeys(field, text))
+	w.Do(chromedp.Clear(field))
+	w.Type(field, text)
 }
 
 // choose takes one card of a group of radio buttons, or ticks a box.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"reflect"
-	"strconv"
 	"time"
 
 	"github.com/sideshow/apns2"
@@ -40,7 +39,7 @@ func (s *Sender) answer(res *http.Response) push.Result {
 		Reason    string `json:"reason"`
 		Timestamp int64  `json:"timestamp"`
 	}
-	wait := retryAfter(res.Header.Get("Retry-After"), s.now())
+	wait := push.RetryAfter(res.Header.Get("Retry-After"), s.now())
 	if err != nil || json.Unmarshal(body, &a) != nil || !isReason(a.Reason) {
 		return unreadable(res.StatusCode, wait)
 	}
@@ -97,21 +96,6 @@ func vendorID(res *http.Response) string {
 		return ""
 	}
 	return id
-}
-
-// retryAfter reads a Retry-After header, seconds or a date (RFC 9110 section
-// 10.2.3); 0 if there is none or it has passed.
-func retryAfter(v string, now time.Time) time.Duration {
-	if v == "" {
-		return 0
-	}
-	if n, err := strconv.Atoi(v); err == nil {
-		return time.Duration(min(max(0, n), 24*60*60)) * time.Second
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return min(max(0, t.Sub(now)), 24*time.Hour)
-	}
-	return 0
 }
 
 // notSent is the result for a request that was not made.

@@ -145,7 +145,7 @@ func TestUnknownAnswers(t *testing.T) {
 		{413, "too much", "", bad(push.BadMessage)},
 		{429, "slow down", "-4", bad(push.Throttled)},
 		{429, "slow down", "Mon, 01 Jan 2001 00:00:00 GMT", bad(push.Throttled)},
-		{429, "slow down", "9999999999", push.Result{Outcome: push.Throttled, Code: push.CodeBadReply, RetryAfter: 24 * time.Hour}},
+		{429, "slow down", "9999999999", push.Result{Outcome: push.Throttled, Code: push.CodeBadReply, RetryAfter: 7 * 24 * time.Hour}},
 		{200, "", "", push.Result{Outcome: push.Accepted}},
 		{200, "<html>fine</html>", "", push.Result{Outcome: push.Accepted}},
 	} {

@@ -1,10 +1,8 @@
 package apns
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"sort"
 	"strconv"
@@ -126,7 +124,7 @@ func buildAPS(m *push.Message, badge *int) (*aps, error) {
 // shorten cuts the alert's body, whose encoding makes the payload size bytes long,
 // at a rune so that the payload fits.
 func shorten(a *aps, data []byte, size int) ([]byte, error) {
-	whole, err := marshal(a.Alert.Body)
+	whole, err := push.CompactJSON(a.Alert.Body)
 	if err != nil {
 		return nil, errContent
 	}
@@ -174,17 +172,6 @@ func encodedLen(r rune, rest string) int {
 	return utf8.RuneLen(r)
 }
 
-// marshal is json.Marshal without escaping <, > and &, which would cost six bytes each.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // encodeData returns the app's own keys as `,"key":value` pairs in key order.
 func encodeData(data map[string]any) ([]byte, error) {
 	if len(data) == 0 {
@@ -200,11 +187,11 @@ func encodeData(data map[string]any) ([]byte, error) {
 		if k == "aps" {
 			return nil, errContent
 		}
-		key, err := marshal(k)
+		key, err := push.CompactJSON(k)
 		if err != nil {
 			return nil, errContent
 		}
-		value, err := marshal(data[k])
+		value, err := push.CompactJSON(data[k])
 		if err != nil {
 			return nil, errContent
 		}
@@ -215,7 +202,7 @@ func encodeData(data map[string]any) ([]byte, error) {
 
 // encode joins Apple's dictionary and the app's own keys.
 func encode(a *aps, data []byte) ([]byte, error) {
-	head, err := marshal(a)
+	head, err := push.CompactJSON(a)
 	if err != nil {
 		return nil, errContent
 	}

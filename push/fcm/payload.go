@@ -1,9 +1,7 @@
 package fcm
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
@@ -66,14 +64,14 @@ func (s *Sender) buildMessage(m *push.Message, badge *int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole, err := marshal(out)
+	whole, err := push.CompactJSON(out)
 	if err != nil || len(whole) <= maxPayload {
 		return whole, err
 	}
 	if out.Notification == nil || out.Notification.Body == "" {
 		return nil, errTooLarge
 	}
-	body, err := marshal(out.Notification.Body)
+	body, err := push.CompactJSON(out.Notification.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +79,7 @@ func (s *Sender) buildMessage(m *push.Message, badge *int) ([]byte, error) {
 	if out.Notification.Body == "" {
 		return nil, errTooLarge
 	}
-	return marshal(out)
+	return push.CompactJSON(out)
 }
 
 func (s *Sender) compose(m *push.Message, badge *int) (*message, error) {
@@ -176,20 +174,9 @@ func reserved(k string) bool {
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// marshal is json.Marshal without escaping <, > and &, which would cost six bytes each.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if e.Encode(v) != nil {
-		return nil, errContent
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // requestBody puts a message and its token together.
 func requestBody(msg []byte, token string) ([]byte, error) {
-	t, err := marshal(token)
+	t, err := push.CompactJSON(token)
 	if err != nil {
 		return nil, err
 	}

@@ -125,15 +125,7 @@ func (s *Sender) one(ctx context.Context, m *push.Message, t *push.Target, msg [
 // plausible reports whether a token could be one; what a token looks like is Google's
 // affair.
 func plausible(token string) bool {
-	if token == "" || len(token) > maxToken {
-		return false
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return token != "" && len(token) <= maxToken && push.Visible(token)
 }
 
 func notSent(err error) push.Result {

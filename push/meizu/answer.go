@@ -118,12 +118,7 @@ func (s *Sender) result(code string, what row, r push.Reply) push.Result {
 		Outcome: what.outcome, KeepToken: what.keepToken, NotifyOff: what.notifyOff, DeviceOnly: what.deviceOnly,
 		Code: code, Text: what.text, Elapsed: r.Elapsed,
 	}
-	if what.outcome == push.Throttled || what.outcome == push.Retry {
-		out.RetryAfter = r.Wait
-	}
-	if what.untilMidnight {
-		out.RetryAfter = max(r.Wait, push.UntilMidnight(s.http.Now()))
-	}
+	out.RetryAfter = r.WaitFor(what.outcome, what.untilMidnight, s.http.Now())
 	return out
 }
 

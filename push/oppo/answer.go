@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"hongyan/push"
 )
 
 const (
-	maxCode = 16  // characters of a code that is kept
-	maxID   = 128 // bytes of a message id that is kept
+	maxCode = 16 // characters of a code that is kept
 )
 
 // answer is OPPO's reply to anything. Its message is kept of an unknown code alone, as
@@ -44,7 +42,7 @@ func (s *Sender) judge(a answer, reply push.Reply, messages []message) (results 
 		r := s.result(code, messages[0].Notification.AppMessageID, reply)
 		var d one
 		if json.Unmarshal(a.Data, &d) == nil && r.Outcome == push.Accepted {
-			r.VendorID = vendorID(d.MessageID)
+			r.VendorID = push.SaneID(d.MessageID)
 		}
 		// Both are about one message, and this answer is about all.
 		return push.Fill(len(messages), r), code == codeBadTarget || code == codeDuplicate
@@ -63,7 +61,7 @@ func (s *Sender) judge(a answer, reply push.Reply, messages []message) (results 
 		}
 		r := s.result(cmp.Or(d.ErrorCode.String(), "0"), msg.Notification.AppMessageID, reply)
 		if r.Outcome == push.Accepted {
-			r.VendorID = vendorID(d.MessageID)
+			r.VendorID = push.SaneID(d.MessageID)
 		}
 		results[i] = r
 	}
@@ -126,27 +124,8 @@ func (s *Sender) result(code, id string, reply push.Reply) push.Result {
 	if r.outcome == push.Accepted && code == "0" {
 		return push.Result{Outcome: push.Accepted, Elapsed: reply.Elapsed}
 	}
-	return push.Result{Outcome: r.outcome, Code: code, Text: r.text, RetryAfter: wait(r, reply, s.http.Now()), Elapsed: reply.Elapsed}
-}
-
-func wait(r row, reply push.Reply, now time.Time) time.Duration {
-	switch {
-	case r.outcome != push.Throttled && r.outcome != push.Retry:
-		return 0
-	case r.midnight:
-		// Whatever the header says, the day's quota is no larger before.
-		return max(reply.Wait, push.UntilMidnight(now))
-	}
-	return reply.Wait
+	return push.Result{Outcome: r.outcome, Code: code, Text: r.text, RetryAfter: reply.WaitFor(r.outcome, r.midnight, s.http.Now()), Elapsed: reply.Elapsed}
 }
 
 // unreadable is the result of an answer that is not OPPO's own.
 func unreadable(reply push.Reply) push.Result { return push.ByStatus(reply) }
-
-// vendorID keeps a message id of a sane form.
-func vendorID(id string) string {
-	if len(id) > maxID || !printable(id) {
-		return ""
-	}
-	return id
-}

@@ -84,35 +84,26 @@ type notification struct {
 	BadgeCount       *int   `json:"badge_message_count,omitempty"`
 }
 
-func badContent(text string) *push.Result {
-	return &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: text}
-}
-
 // notification is what all targets of a message share.
 func (s *Sender) notification(m push.Message) (notification, *push.Result) {
 	if m.Kind != push.Alert {
-		return notification{}, badContent("OPPO Push has notifications only, no silent messages")
+		return notification{}, push.BadContent("OPPO Push has notifications only, no silent messages")
 	}
-	title, content := m.Title, m.Body
-	// Neither may be blank; the one that there is stands for both.
-	if blank(title) {
-		title = content
-	}
-	if blank(content) {
-		content = title
-	}
-	if blank(title) {
-		return notification{}, badContent("the message has neither a title nor a body")
+	text := m
+	text.Subtitle = "" // it has a field of its own
+	title, content, fault := push.AlertText(&text, maxTitle, maxContent)
+	if fault != nil {
+		return notification{}, fault
 	}
 	n := notification{
-		Title: push.CutRunes(title, maxTitle), SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: push.CutRunes(content, maxContent),
+		Title: title, SubTitle: push.CutRunes(m.Subtitle, maxSubtitle), Content: content,
 		ChannelID: cmp.Or(m.ChannelIDs[push.OPPO], s.class.channel),
 		NotifyID:  push.NotifyID(m.CollapseKey),
 	}
 	if len(m.Data) > 0 {
 		data, err := json.Marshal(m.Data)
 		if err != nil {
-			return n, badContent("the message's data cannot be written as JSON")
+			return n, push.BadContent("the message's data cannot be written as JSON")
 		}
 		if utf8.RuneCount(data) > maxData {
 			return n, &push.Result{Outcome: push.BadMessage, Code: push.CodeTooLarge, Text: "the message's data is over 4000 characters"}
@@ -157,11 +148,9 @@ func (n notification) to(t push.Target, m push.Message) message {
 	return message{TargetType: byRegistration, TargetValue: t.Token, Notification: n}
 }
 
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
-
 // goodToken reports whether a registration id can be sent to.
 func goodToken(t string) bool {
-	return t != "" && len(t) <= maxToken && printable(t) && !strings.ContainsAny(t, ",;")
+	return t != "" && len(t) <= maxToken && push.Visible(t) && !strings.ContainsAny(t, ",;")
 }
 
 // elsewhere reports whether a registration id is one of the other region's. One of
@@ -174,14 +163,4 @@ func elsewhere(token, region string) bool {
 	}
 	china := len(parts) == 1 || parts[len(parts)-2] == "CN"
 	return china != (region == regionChina)
-}
-
-// printable reports whether s is ASCII without spaces and control characters.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

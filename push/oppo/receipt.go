@@ -43,14 +43,14 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 	known := events()
 	out := push.ReceiptReport{Answer: []byte(`{"code":0}`), ContentType: "application/json"} // OPPO looks at the status alone
 	for _, r := range reports {
-		x := push.Receipt{VendorID: vendorID(r.MessageID), Event: known[r.EventType], At: moment(r.EventTime)}
+		x := push.Receipt{VendorID: push.SaneID(r.MessageID), Event: known[r.EventType], At: moment(r.EventTime)}
 		if x.Event == "" {
 			x.Event = push.EventOther
 		}
-		if len(r.EventType) <= maxEvent && printable(r.EventType) {
+		if len(r.EventType) <= maxEvent && push.Visible(r.EventType) {
 			x.Code = r.EventType
 		}
-		if len(r.Param) <= push.MaxRef && printable(r.Param) {
+		if len(r.Param) <= push.MaxRef && push.Visible(r.Param) {
 			x.Ref = r.Param
 		}
 		for id := range strings.SplitSeq(r.Targets, ",") {

@@ -116,7 +116,7 @@ func (s *Sender) send(ctx context.Context, r request, targets []push.Target, out
 func (s *Sender) try(ctx context.Context, r request, targets []push.Target) (results []push.Result, whole bool) {
 	path, form, err := body(r)
 	if err != nil {
-		return push.Fill(len(r.places), *badContent("the message cannot be written as JSON")), false
+		return push.Fill(len(r.places), *push.BadContent("the message cannot be written as JSON")), false
 	}
 	var ids []string
 	for _, p := range r.places {

@@ -77,12 +77,7 @@ func (s *Sender) refusal(a answer, r push.Reply, secrets ...string) push.Result 
 
 func (s *Sender) result(code string, what row, r push.Reply) push.Result {
 	out := push.Result{Outcome: what.outcome, KeepToken: what.keepToken, Code: code, Text: what.text, Elapsed: r.Elapsed}
-	if what.outcome == push.Throttled || what.outcome == push.Retry {
-		out.RetryAfter = r.Wait
-	}
-	if what.untilMidnight {
-		out.RetryAfter = max(r.Wait, push.UntilMidnight(s.http.Now()))
-	}
+	out.RetryAfter = r.WaitFor(what.outcome, what.untilMidnight, s.http.Now())
 	return out
 }
 

@@ -23,9 +23,6 @@ const (
 	codeVAPID    = "400:vapid"
 )
 
-// maxVendorID bounds the id of a message, the end of an address.
-const maxVendorID = 200
-
 // code is what an answer means for the target.
 type code struct {
 	outcome   push.Outcome
@@ -134,9 +131,5 @@ func byClass(status int) code {
 
 // messageID is the end of the address under which the service keeps the message.
 func messageID(location string) string {
-	id := location[strings.LastIndexByte(location, '/')+1:]
-	if len(id) > maxVendorID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return ""
-	}
-	return id
+	return push.SaneID(location[strings.LastIndexByte(location, '/')+1:])
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	lib "github.com/SherClockHolmes/webpush-go"
+
+	"hongyan/push"
 )
 
 const (
@@ -68,10 +70,8 @@ func (s *subscription) move(to string) {
 
 // address reads an https address that names a host and nothing unusual.
 func address(raw string) (*url.URL, bool) {
-	for i := range len(raw) {
-		if raw[i] <= ' ' || raw[i] > '~' {
-			return nil, false
-		}
+	if !push.Visible(raw) {
+		return nil, false
 	}
 	u, err := url.Parse(raw)
 	return u, err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && u.Opaque == "" && u.Fragment == ""

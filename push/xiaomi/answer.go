@@ -7,14 +7,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"hongyan/push"
 )
 
 const (
-	maxCode = 16  // characters of a code that is kept
-	maxID   = 128 // bytes of a message id that is kept
+	maxCode = 16 // characters of a code that is kept
 	// noTargets is the reason MiPush gives, beside the general code, to a request
 	// that is left without a target. No page documents it.
 	noTargets = "No valid targets!"
@@ -76,7 +74,7 @@ func (s *Sender) judge(reply push.Reply, tokens []string) (results []push.Result
 	code, d := a.Code.String(), a.details()
 	r := s.result(code, a, reply)
 	if r.Outcome == push.Accepted {
-		r.VendorID, r.Quota = vendorID(d.ID), d.quota()
+		r.VendorID, r.Quota = push.SaneID(d.ID), d.quota()
 	}
 	results = push.Fill(len(tokens), r)
 	if d.BadIDs == "" {
@@ -124,7 +122,7 @@ func (s *Sender) result(code string, a answer, reply push.Reply) push.Result {
 	}
 	r := push.Result{
 		Outcome: row.outcome, Code: code, Text: row.text, KeepToken: row.keepToken,
-		RetryAfter: wait(row, reply, s.http.Now()), Elapsed: reply.Elapsed,
+		RetryAfter: reply.WaitFor(row.outcome, row.midnight, s.http.Now()), Elapsed: reply.Elapsed,
 	}
 	if code == codeSendFailed && a.Reason == noTargets {
 		// It will not get better, but an undocumented word retires no token.
@@ -137,17 +135,6 @@ func rowUnknown(o push.Outcome) row {
 	return row{outcome: o, text: "a code this version does not know"}
 }
 
-func wait(r row, reply push.Reply, now time.Time) time.Duration {
-	switch {
-	case r.outcome != push.Throttled && r.outcome != push.Retry:
-		return 0
-	case r.midnight:
-		// Whatever the header says, the day's quota is no larger before.
-		return max(reply.Wait, push.UntilMidnight(now))
-	}
-	return reply.Wait
-}
-
 // unreadable is the result of an answer that is not MiPush's own.
 func unreadable(reply push.Reply) push.Result {
 	r := push.ByStatus(reply)
@@ -155,12 +142,4 @@ func unreadable(reply push.Reply) push.Result {
 		r.Outcome, r.Text, r.RetryAfter = push.BadCredential, "status 401: the AppSecret was refused", 0
 	}
 	return r
-}
-
-// vendorID keeps a message id of a sane form.
-func vendorID(id string) string {
-	if len(id) > maxID || !printable(id) {
-		return ""
-	}
-	return id
 }

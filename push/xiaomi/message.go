@@ -34,22 +34,18 @@ const receiptTypes = "243"
 // jobKeyLen is the longest jobkey in characters.
 const jobKeyLen = 20
 
-func badContent(text string) *push.Result {
-	return &push.Result{Outcome: push.BadMessage, Code: push.CodeBadContent, Text: text}
-}
-
 // form is the request for a message to one package, but for its registration ids.
 // The first target lends its id and reference to all of them.
 func (s *Sender) form(m push.Message, topic string, first push.Target) (url.Values, *push.Result) {
 	v := url.Values{"restricted_package_name": {topic}}
-	if topic == "" || !printable(topic) {
-		return nil, badContent("the package name is missing or not valid")
+	if topic == "" || !push.Visible(topic) {
+		return nil, push.BadContent("the package name is missing or not valid")
 	}
 	payload := ""
 	if len(m.Data) > 0 {
 		data, err := json.Marshal(m.Data)
 		if err != nil {
-			return nil, badContent("the message's data cannot be written as JSON")
+			return nil, push.BadContent("the message's data cannot be written as JSON")
 		}
 		payload = string(data)
 	}
@@ -65,7 +61,7 @@ func (s *Sender) form(m push.Message, topic string, first push.Target) (url.Valu
 		}
 	default:
 		// The phone counts its notifications itself; nothing sets its badge.
-		return nil, badContent("MiPush has notifications and silent messages only")
+		return nil, push.BadContent("MiPush has notifications and silent messages only")
 	}
 	if payload != "" {
 		v.Set("payload", payload)
@@ -79,23 +75,13 @@ func (s *Sender) form(m push.Message, topic string, first push.Target) (url.Valu
 
 // alert adds what the phone shows.
 func (s *Sender) alert(v url.Values, m push.Message, topic string, first push.Target) *push.Result {
-	title, body := m.Title, m.Body
-	if m.Subtitle != "" {
-		body = strings.TrimSpace(m.Subtitle + "\n" + body) // MiPush has no subtitle
-	}
-	// Neither may be blank; the one that there is stands for both.
-	if blank(title) {
-		title = body
-	}
-	if blank(body) {
-		body = title
-	}
-	if blank(title) {
-		return badContent("the message has neither a title nor a body")
+	title, body, fault := push.AlertText(&m, maxTitle, maxDescription)
+	if fault != nil {
+		return fault
 	}
 	v.Set("pass_through", asNotification)
-	v.Set("title", push.CutRunes(title, maxTitle))
-	v.Set("description", push.CutRunes(body, maxDescription))
+	v.Set("title", title)
+	v.Set("description", body)
 	v.Set("notify_type", notifyAll)
 	v.Set("extra.notify_effect", "1") // a click opens the app, which finds the payload
 	if channel := cmp.Or(m.ChannelIDs[push.Xiaomi], s.channel); channel != "" {
@@ -187,19 +173,7 @@ func fits(v url.Values) *push.Result {
 	return nil
 }
 
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
-
 // goodToken reports whether a registration id can stand in a list of them.
 func goodToken(t string) bool {
-	return t != "" && len(t) <= maxToken && printable(t) && !strings.Contains(t, ",")
-}
-
-// printable reports whether s is ASCII without spaces and control characters.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return t != "" && len(t) <= maxToken && push.Visible(t) && !strings.Contains(t, ",")
 }

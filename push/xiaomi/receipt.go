@@ -81,15 +81,15 @@ func ParseReceipt(req push.ReceiptRequest) (push.ReceiptReport, error) {
 	out := push.ReceiptReport{Answer: []byte(`{"result":"ok"}`), ContentType: "application/json"} // MiPush looks at the status alone
 	for _, id := range slices.Sorted(maps.Keys(reports)) {
 		r := reports[id]
-		one := push.Receipt{VendorID: vendorID(id), Event: known[string(r.Type)], At: moment(r.Timestamp), DayOver: r.dayOver()}
+		one := push.Receipt{VendorID: push.SaneID(id), Event: known[string(r.Type)], At: moment(r.Timestamp), DayOver: r.dayOver()}
 		if one.Event == "" {
 			one.Event = push.EventOther
 		}
-		if len(r.Type) <= maxCode && printable(string(r.Type)) {
+		if len(r.Type) <= maxCode && push.Visible(string(r.Type)) {
 			one.Code = string(r.Type)
 		}
 		ref, tag, _ := strings.Cut(string(r.Param), tagMark)
-		if len(ref) <= push.MaxRef && len(tag) <= maxTag && printable(ref) && printable(tag) {
+		if len(ref) <= push.MaxRef && len(tag) <= maxTag && push.Visible(ref) && push.Visible(tag) {
 			one.Ref, one.Class = ref, tag
 		} else {
 			one.DayOver = false // of nobody knows what

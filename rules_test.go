@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -218,5 +222,42 @@ func TestToolVersions(t *testing.T) {
 	}
 	if app, tool := version("go.mod"), version("tools.mod"); app != tool {
 		t.Errorf("templ is %s in go.mod and %s in tools.mod", app, tool)
+	}
+}
+
+// TestSkippedByRace: a test that the race detector skips is run without it by make test.
+func TestSkippedByRace(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^\t\$\(GO\) test -run '(\^.+)' (.+)$`).FindSubmatch(makefile)
+	if line == nil {
+		t.Fatal("the Makefile has no run without the race detector")
+	}
+	run := regexp.MustCompile(string(line[1]))
+	packages := strings.Fields(string(line[2]))
+	head := regexp.MustCompile(`(?m)^func (Test\w+)\(|\brace\.Skip\(`)
+	found := 0
+	err = filepath.WalkDir(".", func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") || file == "rules_test.go" {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		test := ""
+		for _, m := range head.FindAllSubmatch(text, -1) {
+			if test = cmp.Or(string(m[1]), test); len(m[1]) > 0 {
+				continue
+			}
+			found++
+			if dir := "./" + filepath.ToSlash(filepath.Dir(file)); !run.MatchString(test) || !slices.Contains(packages, strings.TrimSuffix(dir, "/.")) {
+				t.Errorf("%s: %s is skipped by the race detector, and the Makefile does not run it without", file, test)
+			}
+		}
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Error(found, err)
 	}
 }

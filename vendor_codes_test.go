@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hongyan/internal/race"
 	"hongyan/models"
 	"hongyan/push"
 	"hongyan/push/pushtest"
@@ -121,6 +122,7 @@ func nextSecond() {
 // vendor's page asks for, and stands in the record and on the message's page with its
 // words. A code that is neither tried nor named with a reason fails.
 func TestEveryVendorCode(t *testing.T) {
+	race.Skip(t)
 	t.Parallel()
 	l := newChannelsLabOn(t, filepath.Join(t.TempDir(), "test.db"), unread{})
 	console := l.pages(t)

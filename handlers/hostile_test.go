@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hongyan/internal/race"
 )
 
 // approach is one way to a bridge's parser.
@@ -216,19 +218,10 @@ func checkParseWithin(t *testing.T, p protocol, r ingestRequest, most uint64) {
 	}
 }
 
-// quietly skips a test that measures memory and time while the race detector is on. make
-// test runs these once without it.
-func quietly(t *testing.T) {
-	t.Helper()
-	if raced {
-		t.Skip("measures what the race detector multiplies")
-	}
-}
-
 // Every value of every captured request is replaced by everything that breaks parsers.
 // Not parallel: it looks at what is allocated.
 func TestHostileValues(t *testing.T) {
-	quietly(t)
+	race.Skip(t)
 	values := hostileValues(t, 1<<10)
 	n := 0
 	for _, a := range approaches(t) {
@@ -255,7 +248,7 @@ func TestHostileSizes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("parses hundreds of large bodies")
 	}
-	quietly(t)
+	race.Skip(t)
 	values := hostileValues(t, maxBridgeBody-(8<<10))
 	for _, name := range []string{"null", "true", "negative", "zero", "fraction", "huge number", "tiny number", "empty text", "empty object", "empty array", "number as text", "nothing"} {
 		delete(values, name)
@@ -294,7 +287,7 @@ func TestHostileNamespace(t *testing.T) {
 // A body of some kilobytes that decompresses to the most that is taken. Not parallel:
 // it looks at what is allocated.
 func TestHostileBombs(t *testing.T) {
-	quietly(t)
+	race.Skip(t)
 	worst, of := uint64(0), ""
 	for _, a := range approaches(t) {
 		if _, raw := a.p.(rawProtocol); raw {

@@ -16,6 +16,7 @@ import (
 // dark: through the drawer, with nothing running out of 390 px, and each page looked at
 // on a desk in the light as well.
 func TestJourneyInEnglish(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts the program and a browser")
 	}

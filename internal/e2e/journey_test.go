@@ -51,6 +51,7 @@ type journey struct {
 // The whole seed in a browser, on the binary that users run: from the link it prints
 // to the record of an offline message, and back to 解除授权.
 func TestJourney(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts the program and a browser")
 	}

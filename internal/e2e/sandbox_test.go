@@ -34,6 +34,7 @@ func androidBrands() []brand {
 // makes every key, and a phone of each make shows its message, reports its arrival and
 // is tapped. A virtual browser still gets its messages after a restart.
 func TestAndroidSandbox(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts the program and a browser")
 	}

@@ -59,6 +59,7 @@ type household struct {
 // do what it was given, and not more. Then sessions, passwords, and the end of an
 // account.
 func TestSubAccountJourney(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts the program and two browsers")
 	}

@@ -115,11 +115,10 @@ const spareProcessors = 6
 // stops all threads for the rest of a period once they have used it up, so that more
 // of them would only be stopped earlier: there it is what Go makes of the limit.
 func defaultProcessors() int {
-	n := runtime.GOMAXPROCS(0)
-	if n < runtime.NumCPU() {
+	if n := runtime.GOMAXPROCS(0); n < runtime.NumCPU() {
 		return n
 	}
-	return n + spareProcessors
+	return runtime.NumCPU() + spareProcessors
 }
 
 // defaultMemoryLimit is a share of what there is, none where the system does not

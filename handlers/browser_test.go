@@ -55,7 +55,7 @@ func examine(t *testing.T, b *browser.Browser, path string) {
 	for _, look := range []struct {
 		theme         string
 		width, height int64
-	}{{"light", 1440, 900}, {"dark", 1440, 900}, {"light", 390, 844}, {"dark", 320, 640}} {
+	}{{"light", 1440, 900}, {"dark", 390, 844}, {"dark", 320, 640}} {
 		b.Size(look.width, look.height)
 		browser.Eval[bool](b, `(document.documentElement.dataset.theme = "`+look.theme+`", true)`)
 		if look.width == 320 {
